@@ -1,0 +1,1 @@
+//! Views of a profile: the SVG flame graph, folded stacks.

@@ -1,0 +1,1 @@
+//! Names and stored formats: keys, rows, block metadata.

@@ -1,0 +1,1 @@
+//! One machine: embedded S3 and DynamoDB, the event pump, the Lambda lifecycle.

@@ -1,0 +1,1 @@
+//! The write path as verbs: a pure plan first, then its effects.

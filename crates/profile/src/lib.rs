@@ -1,0 +1,1 @@
+//! The pprof model: decode, validate, encode, merge.

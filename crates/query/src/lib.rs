@@ -1,0 +1,1 @@
+//! The read path: selector and range to a merged profile.

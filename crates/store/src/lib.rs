@@ -1,0 +1,1 @@
+//! The only room that talks S3 and DynamoDB.

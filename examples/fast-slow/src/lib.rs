@@ -1,0 +1,1 @@
+//! The fast/slow workload as an instrumented Lambda function.

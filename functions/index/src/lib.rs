@@ -1,0 +1,1 @@
+//! The index Lambda: a thin shell over the pipeline.

@@ -1,0 +1,1 @@
+//! The merge Lambda: a thin shell over the pipeline.

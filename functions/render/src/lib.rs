@@ -1,0 +1,1 @@
+//! The render Lambda: HTTP to profiles, flame graphs and pages.

@@ -1,0 +1,1 @@
+//! Continuous profiling for AWS Lambda functions in Rust.

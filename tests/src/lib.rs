@@ -1,0 +1,1 @@
+//! Stories across rooms, on the embedded stack and on independent servers.
