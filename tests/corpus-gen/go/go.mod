@@ -1,0 +1,3 @@
+module github.com/flambeau-profiler/flambeau/tests/corpus-gen/go
+
+go 1.25
