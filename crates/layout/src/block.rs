@@ -1,0 +1,318 @@
+//! Index rows of blocks.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ids::BlockId,
+    name::{LayoutError, ProfileType, ServiceName, TenantId},
+    object::ObjectRange,
+    time::{UnixMillis, Window},
+};
+
+/// Longest row, in bytes of its JSON. Rows are made to fit by
+/// [`BlockRow::fit`], so that a hundred of them stay far below the 4 MB of one
+/// DynamoDB transaction.
+pub const MAX_ROW_BYTES: usize = 16 * 1024;
+
+/// Most label sets a row lists; beyond it says `more`.
+pub const MAX_LABEL_SETS: usize = 64;
+
+/// A sum over samples: 128 bits, because a pprof's 64 saturate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Total(pub i128);
+
+impl fmt::Display for Total {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::ops::AddAssign for Total {
+    fn add_assign(&mut self, other: Self) {
+        self.0 = self.0.saturating_add(other.0);
+    }
+}
+
+impl std::iter::Sum for Total {
+    fn sum<I: Iterator<Item = Self>>(totals: I) -> Self {
+        totals.fold(Self::default(), |mut sum, total| {
+            sum += total;
+            sum
+        })
+    }
+}
+
+/// JSON has no integers beyond 64 bits that every reader keeps: larger totals
+/// are written as text.
+impl Serialize for Total {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match i64::try_from(self.0) {
+            Ok(small) => s.serialize_i64(small),
+            Err(_) => s.serialize_str(&self.0.to_string()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Total {
+    fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            Small(i64),
+            Large(String),
+        }
+        match Written::deserialize(d)? {
+            Written::Small(small) => Ok(Self(small.into())),
+            Written::Large(text) => text.parse().map(Self).map_err(serde::de::Error::custom),
+        }
+    }
+}
+
+/// Whether a block stands in a coarser one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RowState {
+    /// Not yet rolled up, or just being so.
+    Open,
+    /// Rolled up: read only at the edges of a range.
+    Done,
+}
+
+impl RowState {
+    /// The state as it begins a sort key.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// Labels shared by all samples of some snapshots.
+pub type LabelSet = BTreeMap<String, String>;
+
+/// The total of one snapshot, or of a bucket of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Point {
+    /// Milliseconds since the window's start.
+    #[serde(rename = "t")]
+    pub offset: i64,
+    /// Snapshots in it.
+    #[serde(rename = "n", default = "one", skip_serializing_if = "is_one")]
+    pub snapshots: u64,
+    /// Totals per sample type.
+    #[serde(rename = "v")]
+    pub totals: Vec<Total>,
+}
+
+fn one() -> u64 {
+    1
+}
+
+fn is_one(count: &u64) -> bool {
+    *count == 1
+}
+
+/// One profile type of a block.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TypePart {
+    /// The type.
+    pub typ: ProfileType,
+    /// Where its gzip pprof lies.
+    pub at: ObjectRange,
+    /// Sample types as `type/unit`, in the profile's order.
+    pub sample_types: Vec<String>,
+    /// Totals per sample type.
+    pub totals: Vec<Total>,
+    /// Snapshots in it.
+    pub snapshots: u64,
+    /// Snapshots per label set: index into [`BlockRow::label_sets`], count.
+    pub sets: Vec<(usize, u64)>,
+    /// Totals over time: per snapshot at level 0, fixed buckets above.
+    pub points: Vec<Point>,
+}
+
+/// One row of the blocks table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockRow {
+    /// Version of this document.
+    pub v: u32,
+    /// The block.
+    pub block: BlockId,
+    /// Whose it is.
+    pub tenant: TenantId,
+    /// What it profiles.
+    pub service: ServiceName,
+    /// The time it covers.
+    pub window: Window,
+    /// Times rolled up inside the window.
+    pub tier: u8,
+    /// Snapshots in it, whatever their types.
+    pub snapshots: u64,
+    /// Its profiles.
+    pub parts: Vec<TypePart>,
+    /// Label sets of its snapshots.
+    pub label_sets: Vec<LabelSet>,
+    /// Whether label sets were left out.
+    #[serde(default)]
+    pub more: bool,
+    /// Blocks rolled up into it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub children: Vec<BlockId>,
+    /// When it was written.
+    pub written: UnixMillis,
+}
+
+impl BlockRow {
+    /// The partition that holds a service's rows.
+    #[must_use]
+    pub fn partition(tenant: &TenantId, service: &ServiceName) -> String {
+        format!("{}/{}", tenant.encoded(), service.encoded())
+    }
+
+    /// The row's sort key in this state.
+    #[must_use]
+    pub fn sort(&self, state: RowState) -> String {
+        let head = Self::sort_prefix(state, self.window);
+        format!("{head}{:02}/{}", self.tier, self.block)
+    }
+
+    /// What the sort keys of a window's rows begin with.
+    #[must_use]
+    pub fn sort_prefix(state: RowState, window: Window) -> String {
+        format!("{}/{}/{window}/", state.as_str(), window.level.number())
+    }
+
+    /// The profile of this type, if the block has one.
+    #[must_use]
+    pub fn part(&self, typ: &ProfileType) -> Option<&TypePart> {
+        self.parts.iter().find(|part| part.typ == *typ)
+    }
+
+    /// Makes the row fit [`MAX_ROW_BYTES`]: first the points grow coarser, then
+    /// label sets are left out and said as `more`.
+    ///
+    /// # Errors
+    /// When names alone outgrow the row.
+    pub fn fit(mut self) -> Result<Self, LayoutError> {
+        self.keep_label_sets(MAX_LABEL_SETS);
+        for buckets in [60, 30, 12, 4, 1] {
+            if self.json_bytes() <= MAX_ROW_BYTES {
+                return Ok(self);
+            }
+            self.coarsen_points(buckets);
+        }
+        for sets in [16, 4, 0] {
+            if self.json_bytes() <= MAX_ROW_BYTES {
+                return Ok(self);
+            }
+            self.keep_label_sets(sets);
+        }
+        match self.json_bytes() {
+            bytes if bytes <= MAX_ROW_BYTES => Ok(self),
+            bytes => Err(LayoutError::TooLong { what: "index row", bytes, limit: MAX_ROW_BYTES }),
+        }
+    }
+
+    fn json_bytes(&self) -> usize {
+        serde_json::to_string(self).map_or(usize::MAX, |json| json.len())
+    }
+
+    fn keep_label_sets(&mut self, most: usize) {
+        if self.label_sets.len() <= most {
+            return;
+        }
+        self.label_sets.truncate(most);
+        self.more = true;
+        for part in &mut self.parts {
+            part.sets.retain(|(set, _)| *set < most);
+        }
+    }
+
+    fn coarsen_points(&mut self, buckets: i64) {
+        let width = (self.window.level.millis() / buckets).max(1);
+        for part in &mut self.parts {
+            part.points = coarsen(&part.points, width);
+        }
+    }
+}
+
+/// Adds up points that fall into the same bucket of `width` milliseconds.
+#[must_use]
+pub fn coarsen(points: &[Point], width: i64) -> Vec<Point> {
+    let mut buckets: BTreeMap<i64, Point> = BTreeMap::new();
+    for point in points {
+        let offset = point.offset.div_euclid(width) * width;
+        match buckets.get_mut(&offset) {
+            None => {
+                buckets.insert(offset, Point { offset, ..point.clone() });
+            }
+            Some(bucket) => {
+                bucket.snapshots += point.snapshots;
+                for (sum, total) in bucket.totals.iter_mut().zip(&point.totals) {
+                    *sum += *total;
+                }
+            }
+        }
+    }
+    buckets.into_values().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::time::Level;
+
+    fn row(points: i64, sets: usize, typ: &str) -> BlockRow {
+        let point =
+            |i: i64| Point { offset: i * 7, snapshots: 1, totals: vec![Total(i.into()); 2] };
+        let part = TypePart {
+            typ: typ.parse().unwrap(),
+            at: ObjectRange { key: "segments/t/d/s.zip".into(), offset: 1, len: 2 },
+            sample_types: vec!["samples/count".into(), "cpu/nanoseconds".into()],
+            totals: vec![Total(0), Total(i128::MAX)],
+            snapshots: points as u64,
+            sets: (0..sets).map(|i| (i, 1)).collect(),
+            points: (0..points).map(point).collect(),
+        };
+        let label = |i: usize| LabelSet::from([("version".into(), format!("{i:0100}"))]);
+        BlockRow {
+            v: 1,
+            block: BlockId::from_bytes([7; 16]),
+            tenant: "default".parse().unwrap(),
+            service: "s".parse().unwrap(),
+            window: Window::of(Level::Minute, UnixMillis(1_795_000_000_000)),
+            tier: 0,
+            snapshots: points as u64,
+            parts: vec![part],
+            label_sets: (0..sets).map(label).collect(),
+            more: false,
+            children: vec![],
+            written: UnixMillis(0),
+        }
+    }
+
+    #[test]
+    fn rows_come_back() {
+        let row = row(3, 2, "cpu").fit().unwrap();
+        let json = serde_json::to_string(&row).unwrap();
+        assert_eq!(serde_json::from_str::<BlockRow>(&json).unwrap(), row);
+        assert!(row.sort(RowState::Open).starts_with("open/0/00179499"));
+    }
+
+    #[test]
+    fn rows_fit_by_losing_detail_never_totals() {
+        let fitted = row(2000, 500, "cpu").fit().unwrap();
+        assert!(serde_json::to_string(&fitted).unwrap().len() <= MAX_ROW_BYTES);
+        assert!(fitted.more);
+        let points: Total = fitted.parts[0].points.iter().map(|point| point.totals[0]).sum();
+        assert_eq!(points, Total((0..2000).sum()));
+        assert_eq!(fitted.parts[0].totals[1], Total(i128::MAX));
+        let whole = row(50, MAX_LABEL_SETS, "cpu").fit().unwrap();
+        assert_eq!((whole.label_sets.len(), whole.more), (MAX_LABEL_SETS, false));
+    }
+}
