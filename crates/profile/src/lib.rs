@@ -1,1 +1,39 @@
 //! The pprof model: decode, validate, encode, merge.
+//!
+//! A *profile* is a set of samples: stacks of locations, labels, and a value
+//! for each sample type. [`Merger`] makes one of many; [`Merged`] is what comes
+//! of it, to look at or to encode. [`proto`] is the readable model for building
+//! profiles by hand.
+//!
+//! This crate knows no clock, no file and no network. No bytes make it panic,
+//! and every limit it sets is a constant of [`limits`].
+
+mod absorb;
+mod canon;
+mod content;
+mod decode;
+mod encode;
+mod error;
+mod header;
+mod ids;
+mod inflate;
+pub mod limits;
+mod merge;
+mod merged;
+pub mod proto;
+mod scan;
+mod strings;
+mod tables;
+mod wire;
+
+pub use decode::{decode, peek, validate};
+pub use encode::{DEFAULT_LEVEL, encode, encode_gzip, gzip};
+pub use error::{Broken, DecodeError, DecodeErrorKind, MergeError};
+pub use header::{FLAMBEAU_COMMENT, Header, ValueType};
+pub use inflate::inflate;
+pub use limits::Limits;
+pub use merge::{AddOptions, Added, Merger};
+pub use merged::{
+    Frame, Function, FunctionId, Label, LabelSetId, LabelValue, LocationId, Mapping, MappingId,
+    Merged, Sample, StackId, Truncations,
+};

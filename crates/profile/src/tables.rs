@@ -1,0 +1,308 @@
+//! The merged tables: every string, mapping, function, location, stack and set
+//! of labels once, and the sums for each (stack, labels).
+//!
+//! Two entries are one under the keys of google/pprof's `Merge`:
+//! mapping = (size rounded up to pages, file offset, build id or else file);
+//! function = (start line, name, system name, file);
+//! location = (mapping, address from its start, lines, folded);
+//! sample = (locations, labels).
+
+use hashbrown::DefaultHashBuilder;
+
+use crate::ids::NONE;
+use crate::strings::{Index, Strings, hash_of};
+
+/// Sizes of mappings that differ by less are equal.
+const PAGE: u64 = 0x1000;
+
+/// A mapping as merged. Of several copies, at different addresses, the least
+/// by [`Tables::mapping`]'s order speaks for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MappingEntry {
+    pub(crate) start: u64,
+    pub(crate) limit: u64,
+    pub(crate) offset: u64,
+    pub(crate) file: u32,
+    pub(crate) build_id: u32,
+    pub(crate) has: [bool; 4],
+}
+
+impl MappingEntry {
+    /// (rounded size, file offset, build id or else file).
+    fn key(&self) -> (u64, u64, u32) {
+        let size = self.limit.wrapping_sub(self.start).wrapping_add(PAGE - 1);
+        let name = if self.build_id == 0 { self.file } else { self.build_id };
+        (size - size % PAGE, self.offset, name)
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FunctionEntry {
+    pub(crate) name: u32,
+    pub(crate) system_name: u32,
+    pub(crate) file: u32,
+    pub(crate) start_line: i64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LineEntry {
+    pub(crate) function: u32,
+    pub(crate) line: i64,
+    pub(crate) column: i64,
+}
+
+/// A stretch of an arena.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Range {
+    pub(crate) start: u32,
+    pub(crate) len: u32,
+}
+
+impl Range {
+    #[inline]
+    pub(crate) fn of<T>(self, arena: &[T]) -> &[T] {
+        &arena[self.start as usize..][..self.len as usize]
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocationEntry {
+    /// From the mapping's start; absolute without a mapping.
+    pub(crate) address: u64,
+    /// Position of the mapping, or [`NONE`].
+    pub(crate) mapping: u32,
+    pub(crate) folded: bool,
+    pub(crate) lines: Range,
+}
+
+/// A label with a text (then number and unit are 0) or a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct LabelEntry {
+    pub(crate) key: u32,
+    pub(crate) text: u32,
+    pub(crate) number: i64,
+    pub(crate) unit: u32,
+}
+
+/// Items of any length, each held once in one arena.
+pub(crate) struct Lists<T> {
+    pub(crate) arena: Vec<T>,
+    pub(crate) ranges: Vec<Range>,
+    index: Index,
+}
+
+impl<T: Copy + Eq + std::hash::Hash> Lists<T> {
+    fn new() -> Self {
+        Lists { arena: Vec::new(), ranges: Vec::new(), index: Index::default() }
+    }
+
+    fn intern(&mut self, hasher: &DefaultHashBuilder, list: &[T]) -> u32 {
+        let hash = hash_of(hasher, list);
+        let (arena, ranges) = (&self.arena, &self.ranges);
+        let found = self.index.find(hash, |i| ranges[i as usize].of(arena) == list);
+        found.unwrap_or_else(|| {
+            let position = self.ranges.len() as u32;
+            self.ranges.push(Range { start: self.arena.len() as u32, len: list.len() as u32 });
+            self.arena.extend_from_slice(list);
+            self.index.insert(hash, position);
+            position
+        })
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, position: u32) -> &[T] {
+        self.ranges[position as usize].of(&self.arena)
+    }
+
+    fn held(&self) -> usize {
+        self.arena.capacity() * size_of::<T>()
+            + self.ranges.capacity() * size_of::<Range>()
+            + self.index.held()
+    }
+}
+
+/// Everything merged so far.
+pub(crate) struct Tables {
+    pub(crate) strings: Strings,
+    pub(crate) mappings: Vec<MappingEntry>,
+    pub(crate) functions: Vec<FunctionEntry>,
+    pub(crate) locations: Vec<LocationEntry>,
+    pub(crate) lines: Vec<LineEntry>,
+    /// Locations, leaf first.
+    pub(crate) stacks: Lists<u32>,
+    pub(crate) label_sets: Lists<LabelEntry>,
+    /// (stack, label set) of each sample.
+    pub(crate) samples: Vec<(u32, u32)>,
+    /// As many sums for each sample as there are sample types.
+    pub(crate) sums: Vec<i128>,
+    pub(crate) types: usize,
+    mapping_index: Index,
+    function_index: Index,
+    location_index: Index,
+    sample_index: Index,
+    hasher: DefaultHashBuilder,
+}
+
+impl Tables {
+    pub(crate) fn new(types: usize) -> Self {
+        let hasher = DefaultHashBuilder::default();
+        Tables {
+            strings: Strings::new(hasher.clone()),
+            mappings: Vec::new(),
+            functions: Vec::new(),
+            locations: Vec::new(),
+            lines: Vec::new(),
+            stacks: Lists::new(),
+            label_sets: Lists::new(),
+            samples: Vec::new(),
+            sums: Vec::new(),
+            types,
+            mapping_index: Index::default(),
+            function_index: Index::default(),
+            location_index: Index::default(),
+            sample_index: Index::default(),
+            hasher,
+        }
+    }
+
+    pub(crate) fn mapping(&mut self, entry: MappingEntry) -> u32 {
+        let key = entry.key();
+        let hash = hash_of(&self.hasher, key);
+        let mappings = &self.mappings;
+        let found = self.mapping_index.find(hash, |i| mappings[i as usize].key() == key);
+        if let Some(position) = found {
+            if self.speaks_before(&entry, &self.mappings[position as usize]) {
+                self.mappings[position as usize] = entry;
+            }
+            return position;
+        }
+        let position = self.mappings.len() as u32;
+        self.mappings.push(entry);
+        self.mapping_index.insert(hash, position);
+        position
+    }
+
+    /// An order of equal mappings that no order of inputs can change. What has
+    /// been symbolized comes first, so that tools do not ask for it again.
+    fn speaks_before(&self, a: &MappingEntry, b: &MappingEntry) -> bool {
+        let rank = |m: &MappingEntry| (m.has.map(|has| !has), m.start, m.limit);
+        let names = |m: &MappingEntry| (self.strings.get(m.file), self.strings.get(m.build_id));
+        (rank(a), names(a)) < (rank(b), names(b))
+    }
+
+    pub(crate) fn function(&mut self, entry: FunctionEntry) -> u32 {
+        let hash = hash_of(&self.hasher, entry);
+        let functions = &self.functions;
+        let found = self.function_index.find(hash, |i| functions[i as usize] == entry);
+        found.unwrap_or_else(|| {
+            let position = self.functions.len() as u32;
+            self.functions.push(entry);
+            self.function_index.insert(hash, position);
+            position
+        })
+    }
+
+    pub(crate) fn location(
+        &mut self,
+        mapping: u32,
+        address: u64,
+        folded: bool,
+        lines: &[LineEntry],
+    ) -> u32 {
+        let hash = hash_of(&self.hasher, (mapping, address, folded, lines));
+        let (locations, arena) = (&self.locations, &self.lines);
+        let found = self.location_index.find(hash, |i| {
+            let l = &locations[i as usize];
+            (l.mapping, l.address, l.folded) == (mapping, address, folded)
+                && l.lines.of(arena) == lines
+        });
+        found.unwrap_or_else(|| {
+            let position = self.locations.len() as u32;
+            self.locations.push(LocationEntry {
+                address,
+                mapping,
+                folded,
+                lines: Range { start: self.lines.len() as u32, len: lines.len() as u32 },
+            });
+            self.lines.extend_from_slice(lines);
+            self.location_index.insert(hash, position);
+            position
+        })
+    }
+
+    pub(crate) fn stack(&mut self, locations: &[u32]) -> u32 {
+        self.stacks.intern(&self.hasher, locations)
+    }
+
+    /// Puts labels into the order of google/pprof: texts by key, then numbers
+    /// by key, those of one key in the order given.
+    pub(crate) fn sort_labels(&self, labels: &mut [LabelEntry]) {
+        let rank = |l: &LabelEntry| (l.text == 0, self.strings.get(l.key));
+        labels.sort_by(|a, b| rank(a).cmp(&rank(b)));
+    }
+
+    /// Interns sorted labels.
+    pub(crate) fn label_set(&mut self, labels: &[LabelEntry]) -> u32 {
+        self.label_sets.intern(&self.hasher, labels)
+    }
+
+    /// The sample of a stack and labels, with sums of 0 if it is new.
+    pub(crate) fn sample(&mut self, stack: u32, labels: u32) -> u32 {
+        let key = (stack, labels);
+        let hash = hash_of(&self.hasher, key);
+        let samples = &self.samples;
+        let found = self.sample_index.find(hash, |i| samples[i as usize] == key);
+        found.unwrap_or_else(|| {
+            let position = self.samples.len() as u32;
+            self.samples.push(key);
+            self.sums.resize(self.sums.len() + self.types, 0);
+            self.sample_index.insert(hash, position);
+            position
+        })
+    }
+
+    /// The address of a location in the process of the mapping that speaks.
+    pub(crate) fn absolute(&self, location: &LocationEntry) -> u64 {
+        match location.mapping {
+            NONE => location.address,
+            m => location.address.wrapping_add(self.mappings[m as usize].start),
+        }
+    }
+
+    /// Drops what was only needed to find things.
+    pub(crate) fn forget_indices(&mut self) {
+        self.mapping_index = Index::default();
+        self.function_index = Index::default();
+        self.location_index = Index::default();
+        self.sample_index = Index::default();
+        self.stacks.index = Index::default();
+        self.label_sets.index = Index::default();
+    }
+
+    /// Length of the longest table, whose positions must fit 32 bits.
+    pub(crate) fn longest(&self) -> usize {
+        let lengths = [
+            self.strings.text_len(),
+            self.stacks.arena.len(),
+            self.label_sets.arena.len(),
+            self.lines.len(),
+            self.samples.len(),
+        ];
+        lengths.into_iter().max().unwrap_or(0)
+    }
+
+    /// Bytes held.
+    pub(crate) fn held(&self) -> usize {
+        self.strings.held()
+            + self.functions.capacity() * size_of::<FunctionEntry>()
+            + self.locations.capacity() * size_of::<LocationEntry>()
+            + self.lines.capacity() * size_of::<LineEntry>()
+            + self.stacks.held()
+            + self.label_sets.held()
+            + self.samples.capacity() * size_of::<(u32, u32)>()
+            + self.sums.capacity() * size_of::<i128>()
+            + self.function_index.held()
+            + self.location_index.held()
+            + self.sample_index.held()
+    }
+}
