@@ -70,6 +70,24 @@ impl Store {
         self.query_rows(&BlockRow::partition(tenant, service), low, high).await
     }
 
+    /// The rows that stand under these (partition, sort) keys, strongly
+    /// consistent; keys that have none are skipped.
+    ///
+    /// # Errors
+    /// When DynamoDB refuses or cannot be reached, or a row is unreadable.
+    pub async fn rows_at(&self, keys: &[(String, String)]) -> Result<Vec<IndexedRow>, StoreError> {
+        let mut rows = Vec::with_capacity(keys.len());
+        for (partition, sort) in keys {
+            let key = [(PARTITION, partition), (SORT, sort)];
+            let key = key.map(|(name, value)| (name.to_owned(), item::text(value.as_str())));
+            let get = self.dynamo.get_item().table_name(&self.blocks).consistent_read(true);
+            let answer = get.set_key(Some(HashMap::from(key))).send().await;
+            let answer = answer.map_err(|error| StoreError::sdk("read a block row", error))?;
+            rows.extend(answer.item().map(read_row).transpose()?);
+        }
+        Ok(rows)
+    }
+
     async fn query_rows(
         &self,
         partition: &str,

@@ -1,1 +1,138 @@
-//! The merge Lambda: a thin shell over the pipeline.
+//! The merge Lambda: S3 events in, committed blocks out.
+//!
+//! A thin shell: it reads which objects an event names, lets
+//! [`flambeau_pipeline::merge()`] do the work and answers per message.
+
+mod event;
+
+use std::time::Instant;
+
+use anyhow::Context;
+use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
+use flambeau_layout::{TenantId, UnixMillis};
+use flambeau_pipeline::{ItemOutcome, MergeOptions, MergeReport, merge};
+use flambeau_profile::Limits;
+use flambeau_store::Store;
+use serde_json::Value;
+
+use crate::event::{Batch, Message};
+
+/// Objects fetched at the same time unless `FLAMBEAU_FETCHES` says otherwise.
+pub const DEFAULT_FETCHES: usize = 32;
+
+/// What stays between invocations.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Where snapshots are read and blocks written.
+    pub store: Store,
+    /// Whose objects outside the layout are; `FLAMBEAU_TENANT`.
+    pub tenant: TenantId,
+    /// Objects fetched at the same time; `FLAMBEAU_FETCHES`.
+    pub fetches: usize,
+}
+
+/// What one invocation did.
+#[derive(Debug)]
+pub struct Handled {
+    /// The answer for SQS: which messages shall come again.
+    pub response: SqsBatchResponse,
+    /// What the merge did, for a caller in the same process.
+    pub report: MergeReport,
+}
+
+impl State {
+    /// Reads the environment and connects.
+    ///
+    /// # Errors
+    /// When a variable is missing or malformed, naming it.
+    pub async fn from_env() -> anyhow::Result<Self> {
+        let tenant = std::env::var("FLAMBEAU_TENANT").unwrap_or_else(|_| "default".to_owned());
+        let fetches = match std::env::var("FLAMBEAU_FETCHES") {
+            Ok(text) => text.parse().context("FLAMBEAU_FETCHES is not a number")?,
+            Err(_) => DEFAULT_FETCHES,
+        };
+        let tenant = tenant.parse().context("FLAMBEAU_TENANT")?;
+        Ok(Self { store: Store::from_env().await?, tenant, fetches })
+    }
+}
+
+/// Handles an SQS event that wraps S3 notifications, or a bare S3 event.
+///
+/// # Errors
+/// For a bare event, when an object must come again: there is no way to say
+/// which. For SQS never, except when the event is neither.
+pub async fn handle(event: Value, state: &State) -> anyhow::Result<Handled> {
+    let started = Instant::now();
+    let batch = Batch::read(event)?;
+    let now = UnixMillis::from(jiff::Timestamp::now());
+    let options = MergeOptions {
+        tenant: state.tenant.clone(),
+        now,
+        fetches: state.fetches,
+        limits: Limits::default(),
+    };
+    let keys: Vec<String> = batch.messages.iter().flat_map(|m| m.keys.iter().cloned()).collect();
+    let report = merge(&state.store, &keys, &options).await;
+    let failed = failed(&batch.messages, &report.outcomes);
+    log(&batch, &report, &failed, started);
+    if !batch.per_message && !failed.is_empty() {
+        let count = failed.len();
+        anyhow::bail!("{count} objects could not be merged now; the event must come again");
+    }
+    Ok(Handled { response: response(&failed), report })
+}
+
+/// Ids of the messages that must come again: those that could not be read, and
+/// those with an object that could not be decided.
+fn failed(messages: &[Message], outcomes: &[ItemOutcome]) -> Vec<String> {
+    let mut outcomes = outcomes.iter();
+    let mut failed = Vec::new();
+    for message in messages {
+        let of_message = outcomes.by_ref().take(message.keys.len());
+        let retries = of_message.filter(|outcome| matches!(outcome, ItemOutcome::Retry(_))).count();
+        if retries > 0 || message.unreadable.is_some() {
+            failed.push(message.id.clone());
+        }
+    }
+    failed
+}
+
+fn response(failed: &[String]) -> SqsBatchResponse {
+    let mut response = SqsBatchResponse::default();
+    for id in failed {
+        let mut failure = BatchItemFailure::default();
+        failure.item_identifier = id.clone();
+        response.batch_item_failures.push(failure);
+    }
+    response
+}
+
+/// The closing line of an invocation.
+fn log(batch: &Batch, report: &MergeReport, failed: &[String], started: Instant) {
+    for message in &batch.messages {
+        if let Some(reason) = &message.unreadable {
+            tracing::warn!(message = %message.id, %reason, "message is no S3 notification");
+        }
+    }
+    for outcome in &report.outcomes {
+        if let ItemOutcome::Retry(error) = outcome {
+            tracing::warn!(%error, "to be delivered again");
+        }
+    }
+    let count = |wanted: fn(&ItemOutcome) -> bool| {
+        report.outcomes.iter().filter(|outcome| wanted(outcome)).count()
+    };
+    tracing::info!(
+        messages = batch.messages.len(),
+        objects = report.outcomes.len(),
+        merged = count(|outcome| matches!(outcome, ItemOutcome::Merged)),
+        already_there = count(|outcome| matches!(outcome, ItemOutcome::AlreadyThere)),
+        parked = count(|outcome| matches!(outcome, ItemOutcome::Parked(_))),
+        entries_parked = report.entries_parked,
+        failed = failed.len(),
+        blocks = report.rows.len(),
+        bytes_read = report.bytes_read,
+        millis = started.elapsed().as_millis(),
+        "merge done"
+    );
+}

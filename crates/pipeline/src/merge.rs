@@ -1,0 +1,340 @@
+//! Merge: snapshot keys in, committed blocks and one fate per key out.
+//!
+//! Snapshots of one (tenant, service) are merged in *chunks*, so small that
+//! the claims of its snapshots and the rows of its blocks commit in one
+//! transaction. All blocks of one tenant in one merge share a *segment*, put
+//! before the first transaction. Whoever finds a snapshot claimed by another
+//! leaves it out and merges the rest again.
+
+mod chunk;
+mod park;
+mod read;
+mod segment;
+
+use std::collections::{BTreeMap, HashMap};
+
+use flambeau_layout::{
+    BlockRow, Fate, Identity, IdentityHash, ParkReason, SnapshotKey, TenantId, UnixMillis,
+};
+use flambeau_profile::Limits;
+use flambeau_store::{Store, StoreError};
+use futures::StreamExt;
+
+use self::{
+    chunk::{Chunk, Member, MergedChunk},
+    read::Read,
+};
+
+/// Largest snapshot object that is read; larger ones are parked unread.
+pub const MAX_OBJECT_BYTES: u64 = 32 << 20;
+
+/// Snapshots that stay unmerged longer than this after they were written are
+/// parked: claims live 30 days, and a claim must outlive every copy of its
+/// snapshot.
+pub const MAX_AGE_MILLIS: i64 = 21 * 86_400_000;
+
+/// Rounds in which snapshots that others claimed meanwhile are left out. Each
+/// round loses at least one snapshot to another merge, so more are needed only
+/// under continuous duplication; then the queue delivers again.
+const MAX_ROUNDS: usize = 4;
+
+/// How a merge works.
+#[derive(Debug, Clone)]
+pub struct MergeOptions {
+    /// Whose an object outside the layout is.
+    pub tenant: TenantId,
+    /// The time now; used for what is written, never to place a snapshot.
+    pub now: UnixMillis,
+    /// Objects fetched at the same time; bounds memory together with
+    /// [`MAX_OBJECT_BYTES`].
+    pub fetches: usize,
+    /// Limits of each profile.
+    pub limits: Limits,
+}
+
+/// What became of one item of the batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ItemOutcome {
+    /// Its snapshot is merged.
+    Merged,
+    /// Its snapshot had its fate already.
+    AlreadyThere,
+    /// Set aside for good.
+    Parked(ParkReason),
+    /// To be delivered again.
+    Retry(String),
+}
+
+/// What a merge did.
+#[derive(Debug, Default)]
+pub struct MergeReport {
+    /// One outcome per key, in the order of the keys.
+    pub outcomes: Vec<ItemOutcome>,
+    /// The rows committed.
+    pub rows: Vec<BlockRow>,
+    /// Bytes of snapshot objects read.
+    pub bytes_read: u64,
+    /// Entries parked out of snapshots whose rest was merged.
+    pub entries_parked: usize,
+}
+
+/// Merges the snapshots at `keys` (as stored, not URL-encoded).
+///
+/// Never fails as a whole: what cannot be done now is [`ItemOutcome::Retry`]
+/// for its own item only. Memory is bounded by the objects in flight and by
+/// what is distinct in one chunk.
+pub async fn merge(store: &Store, keys: &[String], options: &MergeOptions) -> MergeReport {
+    let mut merge =
+        Merge { store, options, outcomes: HashMap::new(), report: MergeReport::default() };
+    let (inside, outside) = sort(keys);
+    let mut outside_outcomes = HashMap::new();
+    for key in outside {
+        let outcome = park::outside_layout(store, key, options).await;
+        outside_outcomes.insert(key.clone(), outcome);
+    }
+    merge.run(inside).await;
+    let Merge { outcomes, mut report, .. } = merge;
+    report.outcomes = in_order(keys, &outcomes, &outside_outcomes);
+    report
+}
+
+/// Sorts keys into one per identity and those outside the layout.
+fn sort(keys: &[String]) -> (BTreeMap<Identity, SnapshotKey>, Vec<&String>) {
+    let (mut inside, mut outside) = (BTreeMap::new(), Vec::new());
+    for key in keys {
+        match key.parse::<SnapshotKey>() {
+            Ok(parsed) => {
+                inside.entry(parsed.identity.clone()).or_insert(parsed);
+            }
+            Err(_) => outside.push(key),
+        }
+    }
+    outside.sort_unstable();
+    outside.dedup();
+    (inside, outside)
+}
+
+fn in_order(
+    keys: &[String],
+    inside: &HashMap<Identity, ItemOutcome>,
+    outside: &HashMap<String, ItemOutcome>,
+) -> Vec<ItemOutcome> {
+    let undecided = || ItemOutcome::Retry("merge ended before this item".to_owned());
+    let outcome = |key: &String| match key.parse::<SnapshotKey>() {
+        Ok(parsed) => inside.get(&parsed.identity).cloned(),
+        Err(_) => outside.get(key).cloned(),
+    };
+    keys.iter().map(|key| outcome(key).unwrap_or_else(undecided)).collect()
+}
+
+struct Merge<'a> {
+    store: &'a Store,
+    options: &'a MergeOptions,
+    outcomes: HashMap<Identity, ItemOutcome>,
+    report: MergeReport,
+}
+
+impl Merge<'_> {
+    async fn run(&mut self, mut open: BTreeMap<Identity, SnapshotKey>) {
+        for _ in 0..MAX_ROUNDS {
+            if open.is_empty() {
+                return;
+            }
+            match self.leave_out_claimed(open).await {
+                Some(rest) => open = self.round(rest).await,
+                None => return,
+            }
+        }
+        for identity in open.into_keys() {
+            self.settle(identity, ItemOutcome::Retry("others kept claiming beside it".to_owned()));
+        }
+    }
+
+    fn settle(&mut self, identity: Identity, outcome: ItemOutcome) {
+        self.outcomes.insert(identity, outcome);
+    }
+
+    /// Settles what has a fate already; `None` when that cannot be known now.
+    async fn leave_out_claimed(
+        &mut self,
+        mut open: BTreeMap<Identity, SnapshotKey>,
+    ) -> Option<BTreeMap<Identity, SnapshotKey>> {
+        let hashes: HashMap<IdentityHash, Identity> =
+            open.keys().map(|identity| (identity.hash(), identity.clone())).collect();
+        let wanted: Vec<IdentityHash> = hashes.keys().cloned().collect();
+        match self.store.claims_of(&wanted).await {
+            Ok(claims) => {
+                for (hash, claim) in claims {
+                    if let Some(identity) = hashes.get(&hash) {
+                        open.remove(identity);
+                        self.settle(identity.clone(), outcome_of(&claim.fate));
+                    }
+                }
+                Some(open)
+            }
+            Err(error) => {
+                self.retry_all(open.into_keys(), &error);
+                None
+            }
+        }
+    }
+
+    fn retry_all(&mut self, identities: impl IntoIterator<Item = Identity>, error: &StoreError) {
+        for identity in identities {
+            self.settle(identity, ItemOutcome::Retry(error.to_string()));
+        }
+    }
+
+    /// Merges and commits; answers what others claimed beside and must be
+    /// merged again without them.
+    async fn round(
+        &mut self,
+        open: BTreeMap<Identity, SnapshotKey>,
+    ) -> BTreeMap<Identity, SnapshotKey> {
+        let mut again = BTreeMap::new();
+        let mut tenants: BTreeMap<TenantId, Vec<SnapshotKey>> = BTreeMap::new();
+        for (identity, key) in open {
+            tenants.entry(identity.tenant).or_default().push(key);
+        }
+        for (tenant, keys) in tenants {
+            let chunks = self.merge_chunks(keys).await;
+            again.extend(self.commit_tenant(&tenant, chunks).await);
+        }
+        again
+    }
+
+    /// Reads snapshots side by side, in order, and merges them into chunks.
+    async fn merge_chunks(&mut self, keys: Vec<SnapshotKey>) -> Vec<MergedChunk> {
+        let (store, options) = (self.store, self.options);
+        let mut reads = futures::stream::iter(keys)
+            .map(|key| async move { read::read(store, key, options).await })
+            .buffered(options.fetches.max(1));
+        let (mut open, mut done): (Vec<Chunk>, Vec<MergedChunk>) = (Vec::new(), Vec::new());
+        while let Some(read) = reads.next().await {
+            let Some(member) = self.take(read).await else { continue };
+            // Keys come sorted, so a new service means no more of the old one.
+            if open.first().is_some_and(|chunk| !chunk.is_of(&member)) {
+                done.extend(open.drain(..).filter_map(Chunk::finish));
+            }
+            let full = self.place(member, &mut open).await;
+            done.extend(full.and_then(Chunk::finish));
+        }
+        done.extend(open.drain(..).filter_map(Chunk::finish));
+        done
+    }
+
+    /// Settles what cannot be merged; gives back what can.
+    async fn take(&mut self, read: Read) -> Option<Member> {
+        match read {
+            Read::Member(member) => {
+                self.report.bytes_read += member.size;
+                Some(*member)
+            }
+            Read::Park { key, parked } => {
+                let outcome = park::snapshot(self.store, &key, parked, self.options).await;
+                self.settle(key.identity, outcome);
+                None
+            }
+            Read::Retry { key, error } => {
+                self.settle(key.identity, ItemOutcome::Retry(error));
+                None
+            }
+        }
+    }
+
+    /// Puts a snapshot into the first open chunk that can take it; answers the
+    /// chunk that had to be closed for it, if any.
+    async fn place(&mut self, member: Member, open: &mut Vec<Chunk>) -> Option<Chunk> {
+        let mut closed = None;
+        let index = match open.iter().position(|chunk| chunk.suits(&member)) {
+            Some(index) if open[index].has_room(&member) => index,
+            found => {
+                closed = found.map(|index| open.swap_remove(index));
+                open.push(Chunk::new(&member.key, self.options));
+                open.len() - 1
+            }
+        };
+        let identity = member.key.identity.clone();
+        match open[index].add(member) {
+            Ok(bad_entries) => {
+                self.report.entries_parked += bad_entries.len();
+                self.park_entries(identity, bad_entries).await;
+            }
+            Err(refused) => {
+                let (key, parked) = *refused;
+                let outcome = park::snapshot(self.store, &key, parked, self.options).await;
+                self.settle(identity, outcome);
+            }
+        }
+        closed
+    }
+
+    async fn park_entries(&mut self, identity: Identity, entries: Vec<park::Parked>) {
+        for parked in entries {
+            // The claim tells the fate of the rest; a lost note is repeated
+            // when the snapshot is delivered again.
+            if let Err(error) = park::note(self.store, &identity.tenant, parked, self.options).await
+            {
+                tracing::warn!(%error, "entry not noted as parked");
+            }
+        }
+    }
+
+    async fn commit_tenant(
+        &mut self,
+        tenant: &TenantId,
+        chunks: Vec<MergedChunk>,
+    ) -> BTreeMap<Identity, SnapshotKey> {
+        let mut again = BTreeMap::new();
+        if chunks.is_empty() {
+            return again;
+        }
+        let members: Vec<Identity> = chunks
+            .iter()
+            .flat_map(|chunk| chunk.keys.iter().map(|key| key.identity.clone()))
+            .collect();
+        let commits = match segment::put(self.store, tenant, chunks, self.options).await {
+            Ok(commits) => commits,
+            Err(error) => {
+                self.retry_all(members, &error);
+                return again;
+            }
+        };
+        for commit in commits {
+            let ended = self.store.commit(&commit.chunk).await;
+            again.extend(self.settle_commit(commit, ended));
+        }
+        again
+    }
+
+    fn settle_commit(
+        &mut self,
+        commit: segment::Commit,
+        ended: Result<flambeau_store::CommitOutcome, StoreError>,
+    ) -> BTreeMap<Identity, SnapshotKey> {
+        use flambeau_store::CommitOutcome;
+        match ended {
+            Ok(CommitOutcome::Committed) => {
+                self.report.rows.extend(commit.chunk.rows);
+                for key in commit.keys {
+                    self.settle(key.identity, ItemOutcome::Merged);
+                }
+                BTreeMap::new()
+            }
+            Ok(CommitOutcome::Claimed(_)) => {
+                commit.keys.into_iter().map(|key| (key.identity.clone(), key)).collect()
+            }
+            Err(error) => {
+                self.retry_all(commit.keys.into_iter().map(|key| key.identity), &error);
+                BTreeMap::new()
+            }
+        }
+    }
+}
+
+fn outcome_of(fate: &Fate) -> ItemOutcome {
+    match fate {
+        Fate::Block { .. } => ItemOutcome::AlreadyThere,
+        Fate::Parked { reason, .. } => ItemOutcome::Parked(*reason),
+    }
+}

@@ -1,0 +1,266 @@
+//! Chunks: snapshots of one (tenant, service), merged per window and type, and
+//! so few that their claims and rows fit one transaction.
+
+use std::collections::BTreeMap;
+
+use flambeau_layout::{
+    Identity, LabelSet, Point, ProfileType, SnapshotKey, SnapshotNote, Total, UnixMillis, Window,
+};
+use flambeau_profile::{AddOptions, Header, Limits, MergeError, Merger};
+use flambeau_store::MAX_TRANSACTION_ITEMS;
+
+use super::{
+    MergeOptions,
+    park::{Parked, reason_of},
+    read::Part,
+};
+
+/// Most totals that the points of one chunk hold, so that its rows keep a
+/// point per snapshot within [`flambeau_layout::block::MAX_ROW_BYTES`].
+pub(super) const MAX_POINT_VALUES: usize = 600;
+
+/// A snapshot ready to be merged.
+pub(super) struct Member {
+    pub(super) key: SnapshotKey,
+    pub(super) size: u64,
+    pub(super) window: Window,
+    pub(super) end: UnixMillis,
+    pub(super) note: SnapshotNote,
+    pub(super) parts: Vec<Part>,
+    pub(super) bad_entries: Vec<Parked>,
+}
+
+impl Member {
+    fn point_values(&self) -> usize {
+        self.parts.iter().map(|part| part.header.sample_types.len()).sum()
+    }
+}
+
+/// Snapshots being merged.
+pub(super) struct Chunk {
+    first: SnapshotKey,
+    limits: Limits,
+    members: Vec<(SnapshotKey, Window)>,
+    shapes: BTreeMap<ProfileType, Header>,
+    blocks: BTreeMap<Window, OpenBlock>,
+    point_values: usize,
+}
+
+#[derive(Default)]
+struct OpenBlock {
+    snapshots: u64,
+    types: BTreeMap<ProfileType, OpenType>,
+    label_sets: Vec<LabelSet>,
+}
+
+struct OpenType {
+    merger: Merger,
+    sample_types: Vec<String>,
+    totals: Vec<Total>,
+    snapshots: u64,
+    sets: BTreeMap<usize, u64>,
+    points: Vec<Point>,
+}
+
+/// A chunk whose profiles are merged, still without a place in a segment.
+pub(super) struct MergedChunk {
+    pub(super) keys: Vec<SnapshotKey>,
+    pub(super) windows: Vec<Window>,
+    pub(super) blocks: Vec<MergedBlock>,
+}
+
+/// One block of a merged chunk.
+pub(super) struct MergedBlock {
+    pub(super) window: Window,
+    pub(super) snapshots: u64,
+    pub(super) label_sets: Vec<LabelSet>,
+    pub(super) types: Vec<MergedType>,
+    /// Claims of the snapshots in it.
+    pub(super) covers: Vec<Identity>,
+}
+
+/// One profile of a merged block.
+pub(super) struct MergedType {
+    pub(super) typ: ProfileType,
+    pub(super) merger: Merger,
+    pub(super) sample_types: Vec<String>,
+    pub(super) totals: Vec<Total>,
+    pub(super) snapshots: u64,
+    pub(super) sets: Vec<(usize, u64)>,
+    pub(super) points: Vec<Point>,
+}
+
+impl Chunk {
+    pub(super) fn new(first: &SnapshotKey, options: &MergeOptions) -> Self {
+        Self {
+            first: first.clone(),
+            limits: options.limits,
+            members: Vec::new(),
+            shapes: BTreeMap::new(),
+            blocks: BTreeMap::new(),
+            point_values: 0,
+        }
+    }
+
+    /// Whether the snapshot is of this chunk's tenant and service.
+    pub(super) fn is_of(&self, member: &Member) -> bool {
+        let (ours, theirs) = (&self.first.identity, &member.key.identity);
+        ours.tenant == theirs.tenant && ours.service == theirs.service
+    }
+
+    /// Whether each of its profiles measures what this chunk's of that type do.
+    pub(super) fn suits(&self, member: &Member) -> bool {
+        self.is_of(member)
+            && member.parts.iter().all(|part| {
+                self.shapes.get(&part.typ).is_none_or(|header| {
+                    part.shape() == (header.sample_types.as_slice(), &header.period_type)
+                })
+            })
+    }
+
+    /// Whether its claim, its row and its points still fit.
+    pub(super) fn has_room(&self, member: &Member) -> bool {
+        let new_row = usize::from(!self.blocks.contains_key(&member.window));
+        let items = self.members.len() + 1 + self.blocks.len() + new_row;
+        let values = self.point_values + member.point_values();
+        items <= MAX_TRANSACTION_ITEMS && (values <= MAX_POINT_VALUES || self.members.is_empty())
+    }
+
+    /// Merges a snapshot in; answers its entries that could not be. Nothing of
+    /// the snapshot is in the chunk when it has to be parked whole.
+    pub(super) fn add(&mut self, member: Member) -> Result<Vec<Parked>, Box<(SnapshotKey, Parked)>> {
+        let Member { key, window, end, note, parts, mut bad_entries, size } = member;
+        let block = self.blocks.entry(window).or_default();
+        let set = block.set_of(&note.labels);
+        let offset = end.0 - window.start.0;
+        let mut merged = 0;
+        for part in parts {
+            let typ = part.typ.clone();
+            match block.add(&part, &note, (set, offset), &self.limits) {
+                Ok(values) => {
+                    merged += 1;
+                    self.point_values += values;
+                    self.shapes.entry(typ).or_insert(part.header);
+                }
+                Err(error) => {
+                    let parked = park_of(&key, &error).sized(size);
+                    bad_entries.push(parked.entry(&format!("{}.pb.gz", typ.encoded())));
+                }
+            }
+        }
+        if merged > 0 {
+            block.snapshots += 1;
+            if set == block.label_sets.len() {
+                block.label_sets.push(note.labels);
+            }
+            self.members.push((key, window));
+            return Ok(bad_entries);
+        }
+        if block.snapshots == 0 {
+            self.blocks.remove(&window);
+        }
+        let parked = bad_entries.pop().map(|parked| Parked { entry: None, ..parked });
+        let nothing = || Parked::new(&key, flambeau_layout::ParkReason::Empty, "no profiles in it");
+        Err(Box::new((key.clone(), parked.unwrap_or_else(nothing))))
+    }
+
+    /// Ends the collecting; `None` for a chunk without snapshots.
+    pub(super) fn finish(self) -> Option<MergedChunk> {
+        let members = self.members;
+        let covers = |window: Window| {
+            let inside = members.iter().filter(move |(_, of)| *of == window);
+            inside.map(|(key, _)| key.identity.clone()).collect()
+        };
+        let finish = |(window, block): (Window, OpenBlock)| block.finish(window, covers(window));
+        let blocks = self.blocks.into_iter().map(finish).collect();
+        let (keys, windows): (Vec<_>, Vec<_>) = members.into_iter().unzip();
+        (!keys.is_empty()).then_some(MergedChunk { keys, windows, blocks })
+    }
+}
+
+fn park_of(key: &SnapshotKey, error: &MergeError) -> Parked {
+    let reason = match error {
+        MergeError::Decode(error) => reason_of(error),
+        MergeError::Full { .. } => flambeau_layout::ParkReason::TooLarge,
+        _ => flambeau_layout::ParkReason::Invalid,
+    };
+    Parked::new(key, reason, error.to_string())
+}
+
+impl OpenBlock {
+    /// Where these labels stand, or will stand once a snapshot has them.
+    fn set_of(&self, labels: &LabelSet) -> usize {
+        let found = self.label_sets.iter().position(|set| set == labels);
+        found.unwrap_or(self.label_sets.len())
+    }
+
+    fn add(
+        &mut self,
+        part: &Part,
+        note: &SnapshotNote,
+        (set, offset): (usize, i64),
+        limits: &Limits,
+    ) -> Result<usize, MergeError> {
+        let labels: Vec<(&str, &str)> =
+            note.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut fresh = None;
+        let open = match self.types.get_mut(&part.typ) {
+            Some(open) => open,
+            None => fresh.insert(OpenType::new(&part.header, limits)),
+        };
+        let options = AddOptions { labels: &labels, ..Default::default() };
+        let added = open.merger.add(&part.bytes, &options)?;
+        open.snapshots += 1;
+        *open.sets.entry(set).or_default() += 1;
+        let totals: Vec<Total> = added.totals.into_iter().map(Total).collect();
+        let values = totals.len();
+        open.totals.iter_mut().zip(&totals).for_each(|(sum, total)| *sum += *total);
+        open.points.push(Point { offset, snapshots: 1, totals });
+        if let Some(open) = fresh {
+            self.types.insert(part.typ.clone(), open);
+        }
+        Ok(values)
+    }
+
+    fn finish(self, window: Window, covers: Vec<Identity>) -> MergedBlock {
+        MergedBlock {
+            window,
+            snapshots: self.snapshots,
+            label_sets: self.label_sets,
+            types: self.types.into_iter().map(|(typ, open)| open.finish(typ)).collect(),
+            covers,
+        }
+    }
+}
+
+impl OpenType {
+    fn new(header: &Header, limits: &Limits) -> Self {
+        Self {
+            merger: Merger::new(*limits),
+            sample_types: header.sample_types.iter().map(ToString::to_string).collect(),
+            totals: vec![Total::default(); header.sample_types.len()],
+            snapshots: 0,
+            sets: BTreeMap::new(),
+            points: Vec::new(),
+        }
+    }
+
+    fn finish(mut self, typ: ProfileType) -> MergedType {
+        self.points.sort_by_key(|point| point.offset);
+        MergedType {
+            typ,
+            merger: self.merger,
+            sample_types: self.sample_types,
+            totals: self.totals,
+            snapshots: self.snapshots,
+            sets: self.sets.into_iter().collect(),
+            points: self.points,
+        }
+    }
+}
+
+/// Rows never outgrow a transaction, whatever a chunk holds.
+const _: () = assert!(
+    MAX_TRANSACTION_ITEMS * flambeau_layout::block::MAX_ROW_BYTES < 4 << 20,
+    "a transaction holds 4 MB"
+);

@@ -1,0 +1,173 @@
+//! Segments: the object that holds all blocks one merge made for a tenant.
+
+use bytes::Bytes;
+use flambeau_layout::{
+    BlockId, BlockNote, BlockRow, ClaimRow, FORMAT_VERSION, Fate, KeyDate, Note, ObjectRange,
+    SegmentId, SegmentKey, SnapshotKey, TenantId, TypePart, Window, archive,
+};
+use flambeau_profile::DEFAULT_LEVEL;
+use flambeau_store::{ChunkCommit, ErrorKind, Store, StoreError};
+use sha2::{Digest, Sha256};
+
+use super::{
+    MergeOptions,
+    chunk::{MergedBlock, MergedChunk, MergedType},
+};
+
+/// A chunk placed in a segment, ready to commit.
+pub(super) struct Commit {
+    pub(super) keys: Vec<SnapshotKey>,
+    pub(super) chunk: ChunkCommit,
+}
+
+struct Draft {
+    row: BlockRow,
+    blobs: Vec<Vec<u8>>,
+}
+
+/// Puts one segment with the blocks of all chunks; answers the commits that
+/// make them count.
+pub(super) async fn put(
+    store: &Store,
+    tenant: &TenantId,
+    chunks: Vec<MergedChunk>,
+    options: &MergeOptions,
+) -> Result<Vec<Commit>, StoreError> {
+    let fail = |what: String| StoreError::new(ErrorKind::Rejected, "write a segment", what);
+    let segment = SegmentId::random().map_err(|error| fail(error.to_string()))?;
+    let key = SegmentKey { tenant: tenant.clone(), date: KeyDate::of(options.now), segment };
+    let mut drafts = Vec::with_capacity(chunks.len());
+    for (index, chunk) in chunks.into_iter().enumerate() {
+        drafts.push(draft_chunk(&key, index, chunk, options).map_err(&fail)?);
+    }
+    let bytes = pack(&key, &mut drafts).map_err(|error| fail(error.to_string()))?;
+    store.put_new(&key.to_string(), Bytes::from(bytes), "application/zip").await?;
+    drafts.into_iter().map(|draft| commit_of(draft, options)).collect()
+}
+
+struct ChunkDraft {
+    keys: Vec<SnapshotKey>,
+    windows: Vec<Window>,
+    token: BlockId,
+    blocks: Vec<Draft>,
+}
+
+fn draft_chunk(
+    segment: &SegmentKey,
+    index: usize,
+    chunk: MergedChunk,
+    options: &MergeOptions,
+) -> Result<ChunkDraft, String> {
+    let MergedChunk { keys, windows, blocks } = chunk;
+    let token = derive(segment, index, "chunk");
+    let mut drafts = Vec::with_capacity(blocks.len());
+    for block in blocks {
+        let id = derive(segment, index, &block.window.to_string());
+        drafts.push(draft_block(id, &keys[0], block, options)?);
+    }
+    Ok(ChunkDraft { keys, windows, token, blocks: drafts })
+}
+
+/// Ids derive from where they stand, so a repeated attempt of one segment is
+/// the same transaction.
+fn derive(segment: &SegmentKey, chunk: usize, what: &str) -> BlockId {
+    let hash = Sha256::digest(format!("{segment}#{chunk}#{what}"));
+    let mut id = [0; 16];
+    id.copy_from_slice(&hash[..16]);
+    BlockId::from_bytes(id)
+}
+
+fn draft_block(
+    id: BlockId,
+    of: &SnapshotKey,
+    block: MergedBlock,
+    options: &MergeOptions,
+) -> Result<Draft, String> {
+    let MergedBlock { window, snapshots, label_sets, types, covers } = block;
+    let (tenant, service) = (of.identity.tenant.clone(), of.identity.service.clone());
+    let note = BlockNote {
+        block: id.clone(),
+        tenant: tenant.clone(),
+        service: service.clone(),
+        typ: types[0].typ.clone(),
+        window,
+        tier: 0,
+        snapshots,
+        totals: Vec::new(),
+        covers: covers.iter().map(flambeau_layout::Identity::hash).collect(),
+        children: Vec::new(),
+    };
+    let (mut parts, mut blobs) = (Vec::new(), Vec::new());
+    for merged in types {
+        let (part, blob) = encode_type(&note, merged)?;
+        parts.push(part);
+        blobs.push(blob);
+    }
+    let row = BlockRow {
+        v: FORMAT_VERSION,
+        block: id,
+        tenant,
+        service,
+        window,
+        tier: 0,
+        snapshots,
+        parts,
+        label_sets,
+        more: false,
+        children: Vec::new(),
+        written: options.now,
+    };
+    Ok(Draft { row, blobs })
+}
+
+fn encode_type(note: &BlockNote, merged: MergedType) -> Result<(TypePart, Vec<u8>), String> {
+    let MergedType { typ, mut merger, sample_types, totals, snapshots, sets, points } = merged;
+    let note = BlockNote { typ: typ.clone(), totals: totals.clone(), ..note.clone() };
+    let comment = Note::Block(note).to_comment().map_err(|error| error.to_string())?;
+    merger.set_comments(vec![comment]);
+    let merged = merger.finish().map_err(|error| error.to_string())?;
+    let blob = merged.encode_gzip(DEFAULT_LEVEL);
+    // Where it lies is known once the segment is packed.
+    let at = ObjectRange { key: String::new(), offset: 0, len: blob.len() as u64 };
+    Ok((TypePart { typ, at, sample_types, totals, snapshots, sets, points }, blob))
+}
+
+fn pack(key: &SegmentKey, chunks: &mut [ChunkDraft]) -> Result<Vec<u8>, archive::ArchiveError> {
+    let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
+    for draft in chunks.iter_mut().flat_map(|chunk| &mut chunk.blocks) {
+        for (part, blob) in draft.row.parts.iter().zip(draft.blobs.drain(..)) {
+            entries.push((format!("{}/{}.pb.gz", draft.row.block, part.typ.encoded()), blob));
+        }
+    }
+    let named = entries.iter().map(|(name, blob)| (name.as_str(), blob.as_slice()));
+    let (bytes, written) = archive::write(named)?;
+    let blocks = chunks.iter_mut().flat_map(|chunk| &mut chunk.blocks);
+    let parts = blocks.flat_map(|draft| &mut draft.row.parts);
+    for (part, written) in parts.zip(written) {
+        part.at = ObjectRange { key: key.to_string(), offset: written.offset, len: written.len };
+    }
+    Ok(bytes)
+}
+
+fn commit_of(draft: ChunkDraft, options: &MergeOptions) -> Result<Commit, StoreError> {
+    let ChunkDraft { keys, windows, token, blocks } = draft;
+    let fit = |draft: Draft| {
+        draft.row.fit().map_err(|error| {
+            StoreError::new(ErrorKind::Rejected, "fit an index row", error.to_string())
+        })
+    };
+    let rows: Vec<BlockRow> = blocks.into_iter().map(fit).collect::<Result<_, _>>()?;
+    let claims = keys.iter().zip(&windows).filter_map(|(key, window)| {
+        let row = rows.iter().find(|row| row.window == *window)?;
+        let fate = Fate::Block { block: row.block.clone(), window: *window };
+        Some(ClaimRow {
+            identity: key.identity.hash(),
+            fate,
+            key: key.to_string(),
+            claimed: options.now,
+        })
+    });
+    let claims = claims.collect();
+    let chunk = ChunkCommit { rows, claims, token: token.to_string() };
+    Ok(Commit { keys, chunk })
+}
