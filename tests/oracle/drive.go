@@ -15,7 +15,7 @@ import (
 
 // drive runs pprof's real command line driver as `pprof -proto OPTIONS`, for
 // everything that lives in the driver and not in the library (tag filters,
-// -normalize, unit scaling), and compacts the result.
+// -normalize, unit scaling).
 func drive(inputs, bases [][]byte, options map[string]string) (*profile.Profile, error) {
 	run := &driverRun{options: options, sources: map[string]*profile.Profile{}}
 	if err := run.add("input", inputs); err != nil {
@@ -32,7 +32,7 @@ func drive(inputs, bases [][]byte, options map[string]string) (*profile.Profile,
 		return nil, fmt.Errorf("driver wrote: %w", err)
 	}
 	run.dropFakeMapping(p)
-	return p.Compact(), nil
+	return p, nil
 }
 
 // driverRun is one run: it is the driver's flags, its fetcher, its terminal

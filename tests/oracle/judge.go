@@ -82,8 +82,7 @@ func diff(inputs, bases [][]byte) (*profile.Profile, error) {
 	return profile.Merge([]*profile.Profile{source, base})
 }
 
-// focus applies the library's frame filters in the driver's order and
-// compacts, so that what no sample needs any more is gone.
+// focus applies the library's frame filters in the driver's order.
 func focus(inputs [][]byte, options map[string]string) (*profile.Profile, error) {
 	p, err := parseOne(inputs)
 	if err != nil {
@@ -98,7 +97,7 @@ func focus(inputs [][]byte, options map[string]string) (*profile.Profile, error)
 	if rx["prune_from"] != nil {
 		p.PruneFrom(rx["prune_from"])
 	}
-	return p.Compact(), nil
+	return p, nil
 }
 
 func compileAll(options map[string]string, known ...string) (map[string]*regexp.Regexp, error) {
@@ -118,6 +117,21 @@ func compileAll(options map[string]string, known ...string) (map[string]*regexp.
 		}
 	}
 	return compiled, nil
+}
+
+// settle gives what a reader of the written result has: written, read and
+// compacted. It forgets what a file cannot hold (a label of an empty string)
+// and what no sample needs.
+func settle(p *profile.Profile) (*profile.Profile, error) {
+	data, err := encode(p)
+	if err != nil {
+		return nil, err
+	}
+	back, err := profile.ParseUncompressed(data)
+	if err != nil {
+		return nil, fmt.Errorf("pprof cannot read what it wrote: %w", err)
+	}
+	return back.Compact(), nil
 }
 
 // totals sums every sample type without wrapping.

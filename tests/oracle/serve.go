@@ -66,6 +66,9 @@ func answer(line []byte) (r reply) {
 		}
 	}()
 	p, err := q.judge()
+	if err == nil && q.Op != "check" {
+		p, err = settle(p)
+	}
 	if err != nil {
 		r.Error = err.Error()
 		return r
@@ -78,12 +81,6 @@ func (q *request) judge() (*profile.Profile, error) {
 	switch q.Op {
 	case "check":
 		return parseOne(q.Inputs)
-	case "compact":
-		p, err := parseOne(q.Inputs)
-		if err != nil {
-			return nil, err
-		}
-		return p.Compact(), nil
 	case "merge":
 		return mergeAll(q.Inputs)
 	case "diff":
