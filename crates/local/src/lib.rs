@@ -1,1 +1,7 @@
 //! One machine: embedded S3 and DynamoDB, the event pump, the Lambda lifecycle.
+
+pub mod dirlock;
+pub mod dynamo;
+pub mod lambda;
+pub mod loopback;
+pub mod s3;
