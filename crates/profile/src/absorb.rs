@@ -1,28 +1,45 @@
 //! From one scanned profile into the merged tables.
+//!
+//! Snapshots of one program repeat nearly all of each other: what matters is
+//! how fast a location is found to be there already. Its digest is made of the
+//! digests of its functions' names, straight from the input's bytes; the entry
+//! found under it is compared byte by byte, each function once per input.
+//! Strings and functions are only interned for locations never seen before.
+
+use std::ops::Range;
 
 use crate::ids::NONE;
 use crate::limits::Limits;
 use crate::merge::AddOptions;
+use crate::messages::ScannedFunction;
 use crate::scan::{Scan, ScannedLabel};
-use crate::tables::{FunctionEntry, LabelEntry, LineEntry, MappingEntry, Tables};
+use crate::strings::Index;
+use crate::tables::{FunctionEntry, LabelEntry, LineEntry, MappingEntry, Place, Tables};
 
-use hashbrown::HashMap;
+/// A digest that was not computed yet. (One that is 0 is computed each time.)
+const UNKNOWN: u64 = 0;
 
 /// From positions in one input to positions in the merged tables, each found
 /// when first needed, so that what no sample refers to is never merged.
 #[derive(Default)]
 pub(crate) struct Absorber {
+    string_digests: Vec<u64>,
+    function_digests: Vec<u64>,
     strings: Vec<u32>,
     mappings: Vec<u32>,
     functions: Vec<u32>,
     locations: Vec<u32>,
-    label_sets: HashMap<Box<[ScannedLabel]>, u32>,
+    /// The set of labels of samples that have none of their own.
+    no_labels: u32,
+    /// Where in the input's labels a set was first seen, and its position.
+    label_sets: Vec<(Range<usize>, u32)>,
+    label_set_index: Index,
     lines: Vec<LineEntry>,
     stack: Vec<u32>,
     labels: Vec<LabelEntry>,
     /// Samples whose stacks were cut.
     pub(crate) stacks_cut: u64,
-    /// Samples whose labels were cut.
+    /// Sets of labels that were cut.
     pub(crate) labels_cut: u64,
 }
 
@@ -39,6 +56,8 @@ struct Input<'a> {
     scan: &'a Scan,
     raw: &'a [u8],
     limits: &'a Limits,
+    /// Labels put on every sample.
+    given: Vec<LabelEntry>,
     tables: &'a mut Tables,
 }
 
@@ -52,18 +71,22 @@ impl Absorber {
         tables: &mut Tables,
     ) -> Absorbed {
         self.reset(scan);
-        let mut input = Input { scan, raw, limits, tables };
-        let mut absorbed = Absorbed {
-            totals: vec![0; scan.header.sample_types.len()],
-            samples: 0,
-            first_mapping: NONE,
-        };
+        let given = given_labels(options, limits, tables);
+        let mut input = Input { scan, raw, limits, given, tables };
+        let mut first_mapping = NONE;
         if !scan.mappings.is_empty() {
-            absorbed.first_mapping = self.mapping(&mut input, 0);
+            first_mapping = self.mapping(&mut input, 0);
         }
-        let given = self.given_labels(&mut input, options);
-        self.samples(&mut input, options, &given, &mut absorbed);
-        absorbed
+        let (totals, samples) = self.samples(&mut input, options.drop_columns);
+        Absorbed { totals, samples, first_mapping }
+    }
+
+    /// Bytes held for reuse.
+    pub(crate) fn held(&self) -> usize {
+        8 * (self.string_digests.capacity() + self.function_digests.capacity())
+            + 4 * (self.strings.capacity() + self.functions.capacity())
+            + 4 * (self.locations.capacity() + self.stack.capacity())
+            + self.label_set_index.held()
     }
 
     fn reset(&mut self, scan: &Scan) {
@@ -76,43 +99,53 @@ impl Absorber {
             list.clear();
             list.resize(len, NONE);
         }
+        for (list, len) in [
+            (&mut self.string_digests, scan.strings.len()),
+            (&mut self.function_digests, scan.functions.len()),
+        ] {
+            list.clear();
+            list.resize(len, UNKNOWN);
+        }
+        self.no_labels = NONE;
         self.label_sets.clear();
+        self.label_set_index.clear();
     }
 
-    fn samples(
-        &mut self,
-        input: &mut Input<'_>,
-        options: &AddOptions<'_>,
-        given: &[LabelEntry],
-        absorbed: &mut Absorbed,
-    ) {
-        let types = absorbed.totals.len();
+    /// Adds all samples; returns their totals and number.
+    fn samples(&mut self, input: &mut Input<'_>, dropped: &[usize]) -> (Vec<i128>, usize) {
+        let types = input.tables.types;
+        let mut totals = vec![0; types];
+        let mut added = 0;
+        let mut kept = vec![0i64; types];
         let (mut stack, mut labels) = (0, 0);
-        let mut values = vec![0i64; types];
         for (i, sample) in input.scan.samples.iter().enumerate() {
             let frames = stack..sample.stack_end as usize;
             let own = labels..sample.labels_end as usize;
             (stack, labels) = (frames.end, own.end);
-            values.copy_from_slice(&input.scan.values[i * types..][..types]);
-            for &column in options.drop_columns {
-                values[column] = 0;
+            let mut values = &input.scan.values[i * types..][..types];
+            if !dropped.is_empty() {
+                kept.copy_from_slice(values);
+                dropped.iter().for_each(|&column| kept[column] = 0);
+                values = &kept;
             }
             if values.iter().all(|&v| v == 0) {
                 continue;
             }
             let stack = self.stack(input, frames);
-            let label_set = self.label_set(input, own, given);
+            let label_set = self.label_set(input, own);
             let at = input.tables.sample(stack, label_set) as usize * types;
             let sums = &mut input.tables.sums[at..][..types];
-            for ((sum, total), &value) in sums.iter_mut().zip(&mut absorbed.totals).zip(&values) {
+            for ((sum, total), &value) in sums.iter_mut().zip(&mut totals).zip(values) {
                 *sum += i128::from(value);
                 *total += i128::from(value);
             }
-            absorbed.samples += 1;
+            added += 1;
         }
+        (totals, added)
     }
 
-    fn stack(&mut self, input: &mut Input<'_>, frames: std::ops::Range<usize>) -> u32 {
+    #[inline]
+    fn stack(&mut self, input: &mut Input<'_>, frames: Range<usize>) -> u32 {
         let mut frames = &input.scan.stacks[frames];
         if frames.len() > input.limits.stack_depth {
             frames = &frames[..input.limits.stack_depth];
@@ -120,46 +153,121 @@ impl Absorber {
         }
         let mut stack = std::mem::take(&mut self.stack);
         stack.clear();
-        stack.extend(frames.iter().map(|&l| self.location(input, l)));
+        stack.extend(frames.iter().map(|&at| match self.locations[at as usize] {
+            NONE => self.location(input, at as usize),
+            known => known,
+        }));
         let position = input.tables.stack(&stack);
         self.stack = stack;
         position
     }
 
-    #[inline]
-    fn location(&mut self, input: &mut Input<'_>, at: u32) -> u32 {
-        match self.locations[at as usize] {
-            NONE => self.new_location(input, at as usize),
-            known => known,
-        }
-    }
-
-    fn new_location(&mut self, input: &mut Input<'_>, at: usize) -> u32 {
+    #[inline(never)]
+    fn location(&mut self, input: &mut Input<'_>, at: usize) -> u32 {
         let location = input.scan.locations[at];
-        let mut address = location.address;
-        let mut mapping = NONE;
+        let mut place = Place { mapping: NONE, address: location.address, folded: location.folded };
         if location.mapping != u64::from(NONE) {
             let own = location.mapping as usize;
-            mapping = self.mapping(input, own);
-            address = address.wrapping_sub(input.scan.mappings[own].start);
+            place.mapping = self.mapping(input, own);
+            place.address = place.address.wrapping_sub(input.scan.mappings[own].start);
         }
-        let first = match at {
-            0 => 0,
-            _ => input.scan.locations[at - 1].lines_end as usize,
-        };
+        let scan = input.scan;
+        let lines = scan.lines_of(at);
+        let digests = lines.iter().map(|l| {
+            let function = self.function_digest(input, l.function as usize);
+            (function, l.line, l.column)
+        });
+        let digest = input.tables.location_digest(place, digests);
+        let found = input.tables.find_location(digest, place, |held| {
+            held.len() == lines.len()
+                && held.iter().zip(lines).all(|(held, own)| {
+                    (held.line, held.column) == (own.line, own.column)
+                        && self.is_function(input, own.function as usize, held.function)
+                })
+        });
+        let position = found.unwrap_or_else(|| self.new_location(input, at, place));
+        self.locations[at] = position;
+        position
+    }
+
+    /// Interns a location whose digest was not found. It may be there all the
+    /// same, if names had to be changed to be merged.
+    #[cold]
+    fn new_location(&mut self, input: &mut Input<'_>, at: usize, place: Place) -> u32 {
         let mut lines = std::mem::take(&mut self.lines);
         lines.clear();
-        for line in &input.scan.lines[first..location.lines_end as usize] {
+        for line in input.scan.lines_of(at) {
             lines.push(LineEntry {
                 function: self.function(input, line.function as usize),
                 line: line.line,
                 column: line.column,
             });
         }
-        let position = input.tables.location(mapping, address, location.folded, &lines);
+        let position = input.tables.location(place, &lines);
         self.lines = lines;
-        self.locations[at] = position;
         position
+    }
+
+    #[inline]
+    fn function_digest(&mut self, input: &Input<'_>, at: usize) -> u64 {
+        match self.function_digests[at] {
+            UNKNOWN => self.new_function_digest(input, at),
+            known => known,
+        }
+    }
+
+    fn new_function_digest(&mut self, input: &Input<'_>, at: usize) -> u64 {
+        let function = input.scan.functions[at];
+        let names = names(&function).map(|s| self.string_digest(input, s as usize));
+        let digest = input.tables.function_digest(names, function.start_line);
+        self.function_digests[at] = digest;
+        digest
+    }
+
+    #[inline]
+    fn string_digest(&mut self, input: &Input<'_>, at: usize) -> u64 {
+        if self.string_digests[at] == UNKNOWN {
+            let bytes = input.scan.strings[at].of(input.raw);
+            self.string_digests[at] = input.tables.strings.digest(bytes);
+        }
+        self.string_digests[at]
+    }
+
+    /// Whether the input's function is the merged one. Once it was, it is.
+    #[inline]
+    fn is_function(&mut self, input: &Input<'_>, own: usize, merged: u32) -> bool {
+        match self.functions[own] {
+            NONE => self.is_new_function(input, own, merged),
+            known => known == merged,
+        }
+    }
+
+    fn is_new_function(&mut self, input: &Input<'_>, own: usize, merged: u32) -> bool {
+        let function = input.scan.functions[own];
+        let held = input.tables.functions[merged as usize];
+        let same = function.start_line == held.start_line
+            && names(&function)
+                .into_iter()
+                .zip([held.name, held.system_name, held.file])
+                .all(|(own, held)| self.is_string(input, own as usize, held));
+        if same {
+            self.functions[own] = merged;
+        }
+        same
+    }
+
+    fn is_string(&mut self, input: &Input<'_>, own: usize, merged: u32) -> bool {
+        match self.strings[own] {
+            NONE => {
+                let bytes = input.scan.strings[own].of(input.raw);
+                let same = bytes == input.tables.strings.get(merged).as_bytes();
+                if same {
+                    self.strings[own] = merged;
+                }
+                same
+            }
+            known => known == merged,
+        }
     }
 
     fn mapping(&mut self, input: &mut Input<'_>, at: usize) -> u32 {
@@ -169,8 +277,8 @@ impl Absorber {
                 start: mapping.start,
                 limit: mapping.limit,
                 offset: mapping.offset,
-                file: self.string(input, mapping.file as u32),
-                build_id: self.string(input, mapping.build_id as u32),
+                file: self.string(input, mapping.file as usize),
+                build_id: self.string(input, mapping.build_id as usize),
                 has: mapping.has,
             };
             self.mappings[at] = input.tables.mapping(entry);
@@ -181,70 +289,97 @@ impl Absorber {
     fn function(&mut self, input: &mut Input<'_>, at: usize) -> u32 {
         if self.functions[at] == NONE {
             let function = input.scan.functions[at];
-            let entry = FunctionEntry {
-                name: self.string(input, function.name as u32),
-                system_name: self.string(input, function.system_name as u32),
-                file: self.string(input, function.file as u32),
+            let [name, system_name, file] =
+                names(&function).map(|s| self.string(input, s as usize));
+            self.functions[at] = input.tables.function(FunctionEntry {
+                name,
+                system_name,
+                file,
                 start_line: function.start_line,
-            };
-            self.functions[at] = input.tables.function(entry);
+            });
         }
         self.functions[at]
     }
 
-    fn string(&mut self, input: &mut Input<'_>, at: u32) -> u32 {
-        if self.strings[at as usize] == NONE {
-            let bytes = input.scan.string(input.raw, i64::from(at));
+    fn string(&mut self, input: &mut Input<'_>, at: usize) -> u32 {
+        if self.strings[at] == NONE {
+            let digest = self.string_digest(input, at);
+            let bytes = input.scan.strings[at].of(input.raw);
             let limit = input.limits.name_bytes;
-            self.strings[at as usize] = input.tables.strings.intern_name(bytes, limit);
+            self.strings[at] = input.tables.strings.intern_name(bytes, digest, limit);
         }
-        self.strings[at as usize]
+        self.strings[at]
     }
 
-    fn given_labels(&mut self, input: &mut Input<'_>, options: &AddOptions<'_>) -> Vec<LabelEntry> {
-        let limit = input.limits.name_bytes;
-        let strings = &mut input.tables.strings;
-        let mut name = |s: &str| strings.intern_name(s.as_bytes(), limit);
-        options
-            .labels
-            .iter()
-            .map(|&(key, text)| LabelEntry { key: name(key), text: name(text), number: 0, unit: 0 })
-            .collect()
+    #[inline]
+    fn label_set(&mut self, input: &mut Input<'_>, own: Range<usize>) -> u32 {
+        if own.is_empty() {
+            if self.no_labels == NONE {
+                self.no_labels = self.new_label_set(input, own);
+            }
+            return self.no_labels;
+        }
+        let labels = &input.scan.labels;
+        let hash = input.tables.hash(&labels[own.clone()]);
+        let known = &self.label_sets;
+        let found = self
+            .label_set_index
+            .find(hash, |i| labels[known[i as usize].0.clone()] == labels[own.clone()]);
+        if let Some(i) = found {
+            return self.label_sets[i as usize].1;
+        }
+        let position = self.new_label_set(input, own.clone());
+        self.label_set_index.insert(hash, self.label_sets.len() as u32);
+        self.label_sets.push((own, position));
+        position
     }
 
-    fn label_set(
-        &mut self,
-        input: &mut Input<'_>,
-        own: std::ops::Range<usize>,
-        given: &[LabelEntry],
-    ) -> u32 {
-        let own = &input.scan.labels[own];
-        if let Some(&known) = self.label_sets.get(own) {
-            return known;
-        }
+    fn new_label_set(&mut self, input: &mut Input<'_>, own: Range<usize>) -> u32 {
         let mut labels = std::mem::take(&mut self.labels);
         labels.clear();
-        for label in own {
-            let entry = LabelEntry {
-                key: self.string(input, label.key),
-                text: self.string(input, label.text),
-                number: label.number,
-                unit: self.string(input, label.unit),
-            };
+        for label in &input.scan.labels[own] {
+            let entry = self.label(input, label);
             let says_nothing = entry.text == 0 && entry.number == 0 && entry.unit == 0;
-            if !says_nothing && !given.iter().any(|g| g.key == entry.key) {
+            if !says_nothing && !input.given.iter().any(|g| g.key == entry.key) {
                 labels.push(entry);
             }
         }
-        labels.extend(given.iter().filter(|g| g.text != 0));
+        labels.extend(input.given.iter().filter(|g| g.text != 0));
         input.tables.sort_labels(&mut labels);
         if labels.len() > input.limits.labels_per_sample {
             labels.truncate(input.limits.labels_per_sample);
             self.labels_cut += 1;
         }
         let position = input.tables.label_set(&labels);
-        self.label_sets.insert(own.into(), position);
         self.labels = labels;
         position
     }
+
+    fn label(&mut self, input: &mut Input<'_>, label: &ScannedLabel) -> LabelEntry {
+        LabelEntry {
+            key: self.string(input, label.key as usize),
+            text: self.string(input, label.text as usize),
+            number: label.number,
+            unit: self.string(input, label.unit as usize),
+        }
+    }
+}
+
+fn names(function: &ScannedFunction) -> [i64; 3] {
+    [function.name, function.system_name, function.file]
+}
+
+fn given_labels(options: &AddOptions<'_>, limits: &Limits, tables: &mut Tables) -> Vec<LabelEntry> {
+    let strings = &mut tables.strings;
+    let mut name = |s: &str| {
+        let digest = strings.digest(s.as_bytes());
+        strings.intern_name(s.as_bytes(), digest, limits.name_bytes)
+    };
+    let given = options.labels.iter().map(|&(key, text)| LabelEntry {
+        key: name(key),
+        text: name(text),
+        number: 0,
+        unit: 0,
+    });
+    given.collect()
 }

@@ -117,8 +117,8 @@ impl Used {
         }
         for location in positions(&used.locations) {
             let location = &tables.locations[location as usize];
-            if location.mapping != NONE {
-                used.mappings[location.mapping as usize] = true;
+            if location.place.mapping != NONE {
+                used.mappings[location.place.mapping as usize] = true;
             }
             for line in location.lines.of(&tables.lines) {
                 used.functions[line.function as usize] = true;
@@ -204,8 +204,9 @@ fn settle_mappings(tables: &mut Tables, used: &Used, main: u32) {
     });
     let rank = ranks(&order, tables.mappings.len());
     tables.mappings = reordered(&tables.mappings, &order);
-    for location in tables.locations.iter_mut().filter(|l| l.mapping != NONE) {
-        location.mapping = rank[location.mapping as usize];
+    let places = tables.locations.iter_mut().map(|l| &mut l.place);
+    for place in places.filter(|p| p.mapping != NONE) {
+        place.mapping = rank[place.mapping as usize];
     }
 }
 
@@ -213,8 +214,8 @@ fn settle_locations(tables: &mut Tables, used: &Used) {
     let mut order: Vec<u32> = positions(&used.locations).collect();
     order.sort_unstable_by(|&a, &b| {
         let (a, b) = (&tables.locations[a as usize], &tables.locations[b as usize]);
-        let key = (a.mapping, a.address, a.folded).cmp(&(b.mapping, b.address, b.folded));
-        key.then_with(|| a.lines.of(&tables.lines).cmp(b.lines.of(&tables.lines)))
+        let lines = || a.lines.of(&tables.lines).cmp(b.lines.of(&tables.lines));
+        a.place.cmp(&b.place).then_with(lines)
     });
     let rank = ranks(&order, tables.locations.len());
     tables.locations = reordered(&tables.locations, &order);

@@ -5,8 +5,9 @@ use crate::header::Header;
 use crate::ids::NONE;
 use crate::inflate::inflate;
 use crate::limits::Limits;
+use crate::messages::{ScannedFunction, ScannedLocation, ScannedMapping};
 use crate::proto;
-use crate::scan::{Scan, ScannedLabel, ScannedMapping};
+use crate::scan::{Scan, ScannedLabel, ScannedSample, Span};
 use crate::strings::presentable;
 
 /// Reads a profile, gzipped or raw, into the readable model.
@@ -53,7 +54,7 @@ pub fn peek(bytes: &[u8], limits: &Limits) -> Result<Header, DecodeError> {
 fn model(scan: &Scan, raw: &[u8]) -> proto::Profile {
     let h = &scan.header;
     let value_type = |(typ, unit)| proto::ValueType { r#type: typ, unit };
-    let string = |s: &crate::scan::Span| presentable(s.of(raw), usize::MAX).0.into_owned();
+    let string = |s: &Span| presentable(s.of(raw), usize::MAX).0.into_owned();
     proto::Profile {
         sample_type: h.sample_types.iter().map(|&p| value_type(p)).collect(),
         sample: samples(scan),
@@ -76,7 +77,7 @@ fn model(scan: &Scan, raw: &[u8]) -> proto::Profile {
 fn samples(scan: &Scan) -> Vec<proto::Sample> {
     let types = scan.header.sample_types.len();
     let (mut stack, mut labels) = (0, 0);
-    let sample = |(i, s): (usize, &crate::scan::ScannedSample)| {
+    let sample = |(i, s): (usize, &ScannedSample)| {
         let frames = &scan.stacks[stack..s.stack_end as usize];
         let own = &scan.labels[labels..s.labels_end as usize];
         (stack, labels) = (s.stack_end as usize, s.labels_end as usize);
@@ -116,7 +117,7 @@ fn mapping(m: &ScannedMapping) -> proto::Mapping {
 
 fn locations(scan: &Scan) -> Vec<proto::Location> {
     let mut first = 0;
-    let location = |l: &crate::scan::ScannedLocation| {
+    let location = |l: &ScannedLocation| {
         let lines = &scan.lines[first..l.lines_end as usize];
         first = l.lines_end as usize;
         proto::Location {
@@ -141,7 +142,7 @@ fn locations(scan: &Scan) -> Vec<proto::Location> {
 }
 
 fn functions(scan: &Scan) -> Vec<proto::Function> {
-    let function = |f: &crate::scan::ScannedFunction| proto::Function {
+    let function = |f: &ScannedFunction| proto::Function {
         id: f.id,
         name: f.name,
         system_name: f.system_name,

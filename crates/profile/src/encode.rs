@@ -153,8 +153,8 @@ impl<'a> Encoder<'a> {
         for (i, location) in self.tables.locations.iter().enumerate() {
             self.message.clear();
             number(&mut self.message, 1, i as u64 + 1);
-            if location.mapping != NONE {
-                number(&mut self.message, 2, u64::from(location.mapping) + 1);
+            if location.place.mapping != NONE {
+                number(&mut self.message, 2, u64::from(location.place.mapping) + 1);
             }
             number(&mut self.message, 3, self.tables.absolute(location));
             for line in location.lines.of(&self.tables.lines) {
@@ -164,7 +164,7 @@ impl<'a> Encoder<'a> {
                 number(&mut self.inner, 3, line.column as u64);
                 bytes(&mut self.message, 4, &self.inner);
             }
-            number(&mut self.message, 5, u64::from(location.folded));
+            number(&mut self.message, 5, u64::from(location.place.folded));
             bytes(out, 4, &self.message);
         }
     }

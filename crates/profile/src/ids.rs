@@ -22,6 +22,7 @@ impl IdMap {
     }
 
     /// Remembers `id`; false if it was there already.
+    #[inline]
     pub(crate) fn insert(&mut self, id: u64, position: u32) -> bool {
         if let Some(slot) = self.dense.get_mut(id as usize) {
             let fresh = *slot == NONE;
@@ -33,11 +34,16 @@ impl IdMap {
     }
 
     /// The position of `id`, or [`NONE`].
-    #[inline]
+    #[inline(always)]
     pub(crate) fn get(&self, id: u64) -> u32 {
         match self.dense.get(id as usize) {
             Some(&position) => position,
-            None => self.sparse.get(&id).copied().unwrap_or(NONE),
+            None => self.get_sparse(id),
         }
+    }
+
+    #[inline(never)]
+    fn get_sparse(&self, id: u64) -> u32 {
+        self.sparse.get(&id).copied().unwrap_or(NONE)
     }
 }

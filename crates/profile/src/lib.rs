@@ -20,6 +20,7 @@ mod inflate;
 pub mod limits;
 mod merge;
 mod merged;
+mod messages;
 pub mod proto;
 mod scan;
 mod strings;

@@ -132,7 +132,7 @@ impl Merger {
     #[must_use]
     pub fn bytes_held(&self) -> usize {
         let tables = self.state.as_ref().map_or(0, |s| s.tables.held());
-        tables + self.inflater.held() + self.scan.held()
+        tables + self.inflater.held() + self.scan.held() + self.absorber.held()
     }
 
     /// Ends the merge.

@@ -312,7 +312,7 @@ impl Merged {
             line: line.map_or(0, |l| l.line),
             column: line.map_or(0, |l| l.column),
             address: self.tables.absolute(location),
-            mapping: (location.mapping != NONE).then_some(MappingId(location.mapping)),
+            mapping: (location.place.mapping != NONE).then_some(MappingId(location.place.mapping)),
             inlined: i + 1 < lines.len(),
         }
     }

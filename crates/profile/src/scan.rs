@@ -8,7 +8,10 @@
 use crate::error::{Broken, DecodeError};
 use crate::ids::{IdMap, NONE};
 use crate::limits::Limits;
-use crate::wire::{Reader, Value, WireError};
+use crate::messages::{
+    self, HeaderError, ScannedFunction, ScannedHeader, ScannedLine, ScannedLocation, ScannedMapping,
+};
+use crate::wire::{BYTES, Reader, WireError};
 
 /// A stretch of the raw bytes.
 #[derive(Clone, Copy, Default)]
@@ -22,46 +25,6 @@ impl Span {
     pub(crate) fn of(self, raw: &[u8]) -> &[u8] {
         &raw[self.start as usize..][..self.len as usize]
     }
-}
-
-#[derive(Clone, Copy, Default)]
-pub(crate) struct ScannedMapping {
-    pub(crate) id: u64,
-    pub(crate) start: u64,
-    pub(crate) limit: u64,
-    pub(crate) offset: u64,
-    pub(crate) file: i64,
-    pub(crate) build_id: i64,
-    /// has_functions, has_filenames, has_line_numbers, has_inline_frames.
-    pub(crate) has: [bool; 4],
-}
-
-#[derive(Clone, Copy, Default)]
-pub(crate) struct ScannedFunction {
-    pub(crate) id: u64,
-    pub(crate) name: i64,
-    pub(crate) system_name: i64,
-    pub(crate) file: i64,
-    pub(crate) start_line: i64,
-}
-
-#[derive(Clone, Copy, Default)]
-pub(crate) struct ScannedLocation {
-    pub(crate) id: u64,
-    pub(crate) address: u64,
-    /// First the id, after [`Scan::resolve`] the position or [`NONE`].
-    pub(crate) mapping: u64,
-    /// Where its lines end; they begin where the previous location's end.
-    pub(crate) lines_end: u32,
-    pub(crate) folded: bool,
-}
-
-#[derive(Clone, Copy, Default)]
-pub(crate) struct ScannedLine {
-    /// First the id, after [`Scan::resolve`] the position.
-    pub(crate) function: u64,
-    pub(crate) line: i64,
-    pub(crate) column: i64,
 }
 
 /// Where a sample's stack and labels end; they begin where the previous
@@ -79,21 +42,6 @@ pub(crate) struct ScannedLabel {
     pub(crate) text: u32,
     pub(crate) number: i64,
     pub(crate) unit: u32,
-}
-
-/// The fields of a profile that are neither samples nor tables.
-#[derive(Clone, Default)]
-pub(crate) struct ScannedHeader {
-    pub(crate) sample_types: Vec<(i64, i64)>,
-    pub(crate) period_type: (i64, i64),
-    pub(crate) period: i64,
-    pub(crate) time_nanos: i64,
-    pub(crate) duration_nanos: i64,
-    pub(crate) comments: Vec<i64>,
-    pub(crate) drop_frames: i64,
-    pub(crate) keep_frames: i64,
-    pub(crate) default_sample_type: i64,
-    pub(crate) doc_url: i64,
 }
 
 /// A profile, taken apart. Reused from input to input.
@@ -140,6 +88,16 @@ impl Scan {
         self.strings[index as usize].of(raw)
     }
 
+    /// The lines of the location at `position`.
+    #[inline]
+    pub(crate) fn lines_of(&self, position: usize) -> &[ScannedLine] {
+        let first = match position {
+            0 => 0,
+            _ => self.locations[position - 1].lines_end as usize,
+        };
+        &self.lines[first..self.locations[position].lines_end as usize]
+    }
+
     /// Bytes held for reuse.
     pub(crate) fn held(&self) -> usize {
         self.strings.capacity() * size_of::<Span>()
@@ -176,83 +134,89 @@ impl Scan {
     fn read_tables(&mut self, raw: &[u8], limits: &Limits, all: bool) -> Result<(), DecodeError> {
         let mut reader = Reader::new(raw);
         while !reader.is_empty() {
-            let start = reader.at();
-            let (field, value) = reader.field().map_err(|e| self.top_level(raw, e))?;
-            let end = reader.at();
-            let nested = |e: WireError| not_pprof(e, start);
-            match field {
-                1 => {
-                    let pair = value_type(value).map_err(nested)?;
-                    self.header.sample_types.push(pair);
-                    let types = self.header.sample_types.len();
-                    limited("sample types", types, limits.sample_types)?;
-                }
-                2 => {
-                    let len = value.bytes().map_err(nested)?.len();
-                    self.sample_spans.push(span(end, len));
-                    limited("samples", self.sample_spans.len(), limits.samples)?;
-                }
-                3 if all => {
-                    let mapping = scan_mapping(value).map_err(nested)?;
-                    self.mappings.push(mapping);
-                    limited("mappings", self.mappings.len(), limits.locations)?;
-                }
-                4 if all => {
-                    let location = self.scan_location(value).map_err(nested)?;
-                    self.locations.push(location);
-                    limited("locations", self.locations.len(), limits.locations)?;
-                    limited("lines", self.lines.len(), limits.strings)?;
-                }
-                5 if all => {
-                    let function = scan_function(value).map_err(nested)?;
-                    self.functions.push(function);
-                    limited("functions", self.functions.len(), limits.locations)?;
-                }
-                6 => {
-                    let len = value.bytes().map_err(nested)?.len();
-                    if self.strings.is_empty() && len > 0 {
-                        return Err(Broken::FirstString.into());
-                    }
-                    self.strings.push(span(end, len));
-                    limited("strings", self.strings.len(), limits.strings)?;
-                }
-                _ => {
-                    self.header.set(field, value).map_err(|e| match e {
-                        HeaderError::Wire(e) => nested(e),
-                        HeaderError::Concatenated => Broken::Concatenated.into(),
-                    })?;
-                    limited("comments", self.header.comments.len(), limits.strings)?;
-                }
+            let start = raw.len() - reader.left();
+            let top_level = |e| self.top_level(raw, e, start);
+            let key = reader.varint().map_err(top_level)?;
+            if key & 7 == BYTES && key >> 3 <= 6 && key >> 3 > 0 {
+                let bytes = reader.bytes().map_err(top_level)?;
+                let end = raw.len() - reader.left();
+                let span = Span { start: (end - bytes.len()) as u32, len: bytes.len() as u32 };
+                self.read_entry(key >> 3, bytes, span, limits, all)?;
+            } else {
+                self.read_header_field(raw, key, &mut reader, start, limits)?;
             }
         }
         Ok(())
     }
 
-    /// Cut short is cut short only if it looked like a profile until there.
-    fn top_level(&self, raw: &[u8], error: WireError) -> DecodeError {
-        let begun = !self.header.sample_types.is_empty() || !self.strings.is_empty();
-        if error.short && begun {
-            return DecodeError::Truncated { layer: "pprof", bytes: raw.len() };
+    #[inline]
+    fn read_entry(
+        &mut self,
+        field: u64,
+        bytes: &[u8],
+        span: Span,
+        limits: &Limits,
+        all: bool,
+    ) -> Result<(), DecodeError> {
+        let nested = |e| not_pprof(e, span.start as usize);
+        match field {
+            2 => {
+                self.sample_spans.push(span);
+                limited("samples", self.sample_spans.len(), limits.samples)
+            }
+            4 if all => {
+                let location = messages::location(bytes, &mut self.lines).map_err(nested)?;
+                self.locations.push(location);
+                limited("lines", self.lines.len(), limits.strings)?;
+                limited("locations", self.locations.len(), limits.locations)
+            }
+            5 if all => {
+                self.functions.push(messages::function(bytes).map_err(nested)?);
+                limited("functions", self.functions.len(), limits.locations)
+            }
+            6 => {
+                if self.strings.is_empty() && !bytes.is_empty() {
+                    return Err(Broken::FirstString.into());
+                }
+                self.strings.push(span);
+                limited("strings", self.strings.len(), limits.strings)
+            }
+            3 if all => {
+                self.mappings.push(messages::mapping(bytes).map_err(nested)?);
+                limited("mappings", self.mappings.len(), limits.locations)
+            }
+            1 => {
+                let types = &mut self.header.sample_types;
+                types.push(messages::value_type(bytes).map_err(nested)?);
+                limited("sample types", types.len(), limits.sample_types)
+            }
+            _ => Ok(()),
         }
-        not_pprof(error, 0)
     }
 
-    fn scan_location(&mut self, value: Value<'_>) -> Result<ScannedLocation, WireError> {
-        let mut location = ScannedLocation::default();
-        let mut reader = Reader::new(value.bytes()?);
-        while !reader.is_empty() {
-            let (field, value) = reader.field()?;
-            match field {
-                1 => location.id = value.uint()?,
-                2 => location.mapping = value.uint()?,
-                3 => location.address = value.uint()?,
-                4 => self.lines.push(scan_line(value)?),
-                5 => location.folded = value.uint()? != 0,
-                _ => {}
-            }
+    #[inline(never)]
+    fn read_header_field(
+        &mut self,
+        raw: &[u8],
+        key: u64,
+        reader: &mut Reader<'_>,
+        start: usize,
+        limits: &Limits,
+    ) -> Result<(), DecodeError> {
+        match self.header.take(key, reader) {
+            Ok(()) => limited("comments", self.header.comments.len(), limits.strings),
+            Err(HeaderError::Concatenated) => Err(Broken::Concatenated.into()),
+            Err(HeaderError::Wire(e)) => Err(self.top_level(raw, e, start)),
         }
-        location.lines_end = self.lines.len() as u32;
-        Ok(location)
+    }
+
+    /// Cut short is cut short only if it looked like a profile until there.
+    fn top_level(&self, raw: &[u8], error: WireError, start: usize) -> DecodeError {
+        let begun = !self.header.sample_types.is_empty() || !self.strings.is_empty();
+        if error == WireError::Short && begun {
+            return DecodeError::Truncated { layer: "pprof", bytes: raw.len() };
+        }
+        not_pprof(error, start)
     }
 
     fn check_header(&self) -> Result<(), DecodeError> {
@@ -332,9 +296,8 @@ impl Scan {
         spans: &[Span],
         limits: &Limits,
     ) -> Result<(), DecodeError> {
-        let types = self.header.sample_types.len();
-        if types == 0 && !spans.is_empty() {
-            let samples = spans.len();
+        let samples = spans.len();
+        if self.header.sample_types.is_empty() && samples > 0 {
             return Err(Broken::NoSampleTypes { samples }.into());
         }
         for (sample, span) in spans.iter().enumerate() {
@@ -355,102 +318,123 @@ impl Scan {
     }
 
     fn scan_sample(&mut self, bytes: &[u8], sample: usize) -> Result<(), SampleError> {
-        let types = self.header.sample_types.len();
-        let mut missing = None;
+        let first = self.stacks.len();
         let mut values = 0;
         let mut reader = Reader::new(bytes);
         while !reader.is_empty() {
-            let (field, value) = reader.field()?;
-            match field {
-                1 => value.each(|id| {
-                    let position = self.location_ids.get(id);
-                    if position == NONE {
-                        missing.get_or_insert(id);
+            match reader.varint()? {
+                PACKED_LOCATIONS => self.scan_locations(reader.bytes()?)?,
+                PACKED_VALUES => {
+                    let mut packed = Reader::new(reader.bytes()?);
+                    while !packed.is_empty() {
+                        self.scan_value(packed.varint()?, &mut values);
                     }
-                    self.stacks.push(position);
-                })?,
-                2 => value.each(|v| {
-                    values += 1;
-                    if values <= types {
-                        self.values.push(v as i64);
-                    }
-                })?,
-                3 => self.scan_label(value.bytes()?)?,
-                _ => {}
+                }
+                LABEL => self.scan_label(reader.bytes()?)?,
+                LOCATION => {
+                    let id = reader.varint()?;
+                    self.stacks.push(self.location_ids.get(id));
+                }
+                VALUE => self.scan_value(reader.varint()?, &mut values),
+                other => reader.skip(other, 3)?,
             }
         }
-        if let Some(id) = missing {
-            return Err(Broken::DanglingLocation { sample, id }.into());
+        if self.stacks[first..].contains(&NONE) {
+            return Err(self.dangling(bytes, sample)?.into());
         }
+        let types = self.header.sample_types.len();
         if values != types {
             return Err(Broken::ValueCount { sample, values, types }.into());
         }
         Ok(())
     }
 
-    fn scan_label(&mut self, bytes: &[u8]) -> Result<(), SampleError> {
-        let (mut key, mut text, mut number, mut unit) = (0, 0, 0, 0);
-        let mut reader = Reader::new(bytes);
-        while !reader.is_empty() {
-            let (field, value) = reader.field()?;
-            match field {
-                1 => key = value.int()?,
-                2 => text = value.int()?,
-                3 => number = value.int()?,
-                4 => unit = value.int()?,
-                _ => {}
-            }
+    #[inline]
+    fn scan_locations(&mut self, bytes: &[u8]) -> Result<(), WireError> {
+        self.stacks.reserve(bytes.len());
+        let mut packed = Reader::new(bytes);
+        while !packed.is_empty() {
+            let position = self.location_ids.get(packed.varint()?);
+            self.stacks.push(position);
         }
+        Ok(())
+    }
+
+    #[inline]
+    fn scan_value(&mut self, value: u64, values: &mut usize) {
+        *values += 1;
+        if *values <= self.header.sample_types.len() {
+            self.values.push(value as i64);
+        }
+    }
+
+    #[inline]
+    fn scan_label(&mut self, bytes: &[u8]) -> Result<(), SampleError> {
+        let written = messages::label(bytes)?;
         let len = self.strings.len();
-        let mut label =
-            ScannedLabel { key: string_index("label.key", key, len)?, ..ScannedLabel::default() };
-        if text != 0 {
-            label.text = string_index("label.str", text, len)?;
-        } else if number != 0 || unit != 0 {
-            label.number = number;
-            label.unit = string_index("label.num_unit", unit, len)?;
+        let mut label = ScannedLabel {
+            key: string_index("label.key", written.key, len)?,
+            ..ScannedLabel::default()
+        };
+        if written.text != 0 {
+            label.text = string_index("label.str", written.text, len)?;
+        } else if written.number != 0 || written.unit != 0 {
+            label.number = written.number;
+            label.unit = string_index("label.num_unit", written.unit, len)?;
         } else {
             return Ok(()); // Neither text nor number: google/pprof drops it.
         }
         self.labels.push(label);
         Ok(())
     }
-}
 
-enum HeaderError {
-    Wire(WireError),
-    Concatenated,
-}
-
-impl From<WireError> for HeaderError {
-    fn from(error: WireError) -> Self {
-        HeaderError::Wire(error)
+    /// Names the location that a sample misses.
+    #[cold]
+    fn dangling(&self, bytes: &[u8], sample: usize) -> Result<Broken, WireError> {
+        let mut missing = 0;
+        each_location(bytes, |id| {
+            if missing == 0 && self.location_ids.get(id) == NONE {
+                missing = id;
+            }
+        })?;
+        Ok(Broken::DanglingLocation { sample, id: missing })
     }
 }
 
-impl ScannedHeader {
-    fn set(&mut self, field: u64, value: Value<'_>) -> Result<(), HeaderError> {
-        match field {
-            7 => self.drop_frames = value.int()?,
-            8 => self.keep_frames = value.int()?,
-            9 if self.time_nanos != 0 => return Err(HeaderError::Concatenated),
-            9 => self.time_nanos = value.int()?,
-            10 => self.duration_nanos = value.int()?,
-            11 => self.period_type = value_type(value)?,
-            12 => self.period = value.int()?,
-            13 => value.each(|v| self.comments.push(v as i64))?,
-            14 => self.default_sample_type = value.int()?,
-            15 => self.doc_url = value.int()?,
-            _ => {}
+const LOCATION: u64 = 1 << 3;
+const PACKED_LOCATIONS: u64 = 1 << 3 | BYTES;
+const VALUE: u64 = 2 << 3;
+const PACKED_VALUES: u64 = 2 << 3 | BYTES;
+const LABEL: u64 = 3 << 3 | BYTES;
+
+/// How many locations a sample names, without keeping them.
+fn count_frames(bytes: &[u8]) -> Result<usize, WireError> {
+    let mut frames = 0;
+    each_location(bytes, |_| frames += 1)?;
+    Ok(frames)
+}
+
+fn each_location(bytes: &[u8], mut f: impl FnMut(u64)) -> Result<(), WireError> {
+    let mut reader = Reader::new(bytes);
+    while !reader.is_empty() {
+        match reader.varint()? {
+            LOCATION => f(reader.varint()?),
+            PACKED_LOCATIONS => {
+                let mut packed = Reader::new(reader.bytes()?);
+                while !packed.is_empty() {
+                    f(packed.varint()?);
+                }
+            }
+            other => reader.skip(other, 0)?,
         }
-        Ok(())
     }
+    Ok(())
 }
 
-/// What can go wrong inside a sample; offsets are relative to it.
+/// What can go wrong inside a sample.
 enum SampleError {
     Wire(WireError),
-    Broken(Broken),
+    Broken(Box<Broken>),
 }
 
 impl From<WireError> for SampleError {
@@ -461,7 +445,7 @@ impl From<WireError> for SampleError {
 
 impl From<Broken> for SampleError {
     fn from(error: Broken) -> Self {
-        SampleError::Broken(error)
+        SampleError::Broken(Box::new(error))
     }
 }
 
@@ -469,90 +453,9 @@ impl SampleError {
     fn at(self, start: usize) -> DecodeError {
         match self {
             SampleError::Wire(error) => not_pprof(error, start),
-            SampleError::Broken(error) => error.into(),
+            SampleError::Broken(error) => (*error).into(),
         }
     }
-}
-
-/// How many locations a sample names, without keeping them.
-fn count_frames(bytes: &[u8]) -> Result<usize, WireError> {
-    let mut frames = 0;
-    let mut reader = Reader::new(bytes);
-    while !reader.is_empty() {
-        if let (1, value) = reader.field()? {
-            value.each(|_| frames += 1)?;
-        }
-    }
-    Ok(frames)
-}
-
-fn scan_mapping(value: Value<'_>) -> Result<ScannedMapping, WireError> {
-    let mut mapping = ScannedMapping::default();
-    let mut reader = Reader::new(value.bytes()?);
-    while !reader.is_empty() {
-        let (field, value) = reader.field()?;
-        match field {
-            1 => mapping.id = value.uint()?,
-            2 => mapping.start = value.uint()?,
-            3 => mapping.limit = value.uint()?,
-            4 => mapping.offset = value.uint()?,
-            5 => mapping.file = value.int()?,
-            6 => mapping.build_id = value.int()?,
-            7..=10 => mapping.has[field as usize - 7] = value.uint()? != 0,
-            _ => {}
-        }
-    }
-    Ok(mapping)
-}
-
-fn scan_function(value: Value<'_>) -> Result<ScannedFunction, WireError> {
-    let mut function = ScannedFunction::default();
-    let mut reader = Reader::new(value.bytes()?);
-    while !reader.is_empty() {
-        let (field, value) = reader.field()?;
-        match field {
-            1 => function.id = value.uint()?,
-            2 => function.name = value.int()?,
-            3 => function.system_name = value.int()?,
-            4 => function.file = value.int()?,
-            5 => function.start_line = value.int()?,
-            _ => {}
-        }
-    }
-    Ok(function)
-}
-
-fn scan_line(value: Value<'_>) -> Result<ScannedLine, WireError> {
-    let mut line = ScannedLine::default();
-    let mut reader = Reader::new(value.bytes()?);
-    while !reader.is_empty() {
-        let (field, value) = reader.field()?;
-        match field {
-            1 => line.function = value.uint()?,
-            2 => line.line = value.int()?,
-            3 => line.column = value.int()?,
-            _ => {}
-        }
-    }
-    Ok(line)
-}
-
-fn value_type(value: Value<'_>) -> Result<(i64, i64), WireError> {
-    let mut pair = (0, 0);
-    let mut reader = Reader::new(value.bytes()?);
-    while !reader.is_empty() {
-        let (field, value) = reader.field()?;
-        match field {
-            1 => pair.0 = value.int()?,
-            2 => pair.1 = value.int()?,
-            _ => {}
-        }
-    }
-    Ok(pair)
-}
-
-fn span(end: usize, len: usize) -> Span {
-    Span { start: (end - len) as u32, len: len as u32 }
 }
 
 fn check_string(field: &'static str, index: i64, len: usize) -> Result<(), DecodeError> {
@@ -585,6 +488,7 @@ fn limited(what: &'static str, found: usize, limit: usize) -> Result<(), DecodeE
     Err(DecodeError::TooLarge { what, limit: limit as u64, found: found as u64 })
 }
 
-fn not_pprof(error: WireError, base: usize) -> DecodeError {
-    DecodeError::NotPprof { reason: error.reason, offset: base + error.offset }
+/// `start` is where the entry in question begins.
+fn not_pprof(error: WireError, start: usize) -> DecodeError {
+    DecodeError::NotPprof { reason: error.reason(), offset: start }
 }

@@ -1,7 +1,7 @@
 //! Interned strings and the hash index under every interned table.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, Hash};
+use std::hash::BuildHasher;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
@@ -36,6 +36,11 @@ impl Index {
         self.slots
             .find(spread(hash), |slot| slot.hash == hash && is(slot.position))
             .map(|slot| slot.position)
+    }
+
+    /// Forgets all entries.
+    pub(crate) fn clear(&mut self) {
+        self.slots.clear();
     }
 
     /// Remembers an entry that [`Index::find`] did not find.
@@ -84,28 +89,33 @@ impl Strings {
     }
 
     pub(crate) fn intern(&mut self, string: &str) -> u32 {
-        let hash = self.hash(string.as_bytes());
-        match self.find(hash, string.as_bytes()) {
+        let digest = self.digest(string.as_bytes());
+        match self.find(digest, string.as_bytes()) {
             Some(position) => position,
-            None => self.push(hash, string),
+            None => self.push(digest, string),
         }
     }
 
-    /// Interns a name from outside: bytes that are no UTF-8 are spelled out,
-    /// what is longer than `limit` is cut.
-    pub(crate) fn intern_name(&mut self, bytes: &[u8], limit: usize) -> u32 {
-        let hash = self.hash(bytes);
-        if let Some(position) = self.find(hash, bytes) {
+    /// Interns a name from outside, given its [`Strings::digest`]: bytes that
+    /// are no UTF-8 are spelled out, what is longer than `limit` is cut.
+    pub(crate) fn intern_name(&mut self, bytes: &[u8], digest: u64, limit: usize) -> u32 {
+        if let Some(position) = self.find(digest, bytes) {
             return position;
         }
         match std::str::from_utf8(bytes) {
-            Ok(name) if name.len() <= limit => self.push(hash, name),
+            Ok(name) if name.len() <= limit => self.push(digest, name),
             _ => {
                 let (name, cut) = presentable(bytes, limit);
                 self.cut += u64::from(cut);
                 self.intern(&name)
             }
         }
+    }
+
+    /// The hash of a string's bytes, under this process' seed.
+    #[inline]
+    pub(crate) fn digest(&self, bytes: &[u8]) -> u64 {
+        self.hasher.hash_one(bytes)
     }
 
     /// Bytes held.
@@ -131,28 +141,17 @@ impl Strings {
     }
 
     #[inline]
-    fn hash(&self, bytes: &[u8]) -> u64 {
-        hash_of(&self.hasher, bytes)
+    fn find(&self, digest: u64, bytes: &[u8]) -> Option<u32> {
+        self.index.find(digest, |i| self.get(i).as_bytes() == bytes)
     }
 
-    #[inline]
-    fn find(&self, hash: u64, bytes: &[u8]) -> Option<u32> {
-        self.index.find(hash, |i| self.get(i).as_bytes() == bytes)
-    }
-
-    fn push(&mut self, hash: u64, string: &str) -> u32 {
+    fn push(&mut self, digest: u64, string: &str) -> u32 {
         let position = self.spans.len() as u32;
         self.spans.push(Span { start: self.text.len() as u32, len: string.len() as u32 });
         self.text.push_str(string);
-        self.index.insert(hash, position);
+        self.index.insert(digest, position);
         position
     }
-}
-
-/// The hash of any key, under this process' seed.
-#[inline]
-pub(crate) fn hash_of(hasher: &DefaultHashBuilder, key: impl Hash) -> u64 {
-    hasher.hash_one(key)
 }
 
 /// Any bytes as a name: what is no UTF-8 becomes `\xff` and the like, what is

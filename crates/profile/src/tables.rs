@@ -7,10 +7,12 @@
 //! location = (mapping, address from its start, lines, folded);
 //! sample = (locations, labels).
 
+use std::hash::{BuildHasher, Hasher};
+
 use hashbrown::DefaultHashBuilder;
 
 use crate::ids::NONE;
-use crate::strings::{Index, Strings, hash_of};
+use crate::strings::{Index, Strings};
 
 /// Sizes of mappings that differ by less are equal.
 const PAGE: u64 = 0x1000;
@@ -65,13 +67,19 @@ impl Range {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct LocationEntry {
-    /// From the mapping's start; absolute without a mapping.
-    pub(crate) address: u64,
+/// Where a location is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
     /// Position of the mapping, or [`NONE`].
     pub(crate) mapping: u32,
+    /// From the mapping's start; absolute without a mapping.
+    pub(crate) address: u64,
     pub(crate) folded: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LocationEntry {
+    pub(crate) place: Place,
     pub(crate) lines: Range,
 }
 
@@ -97,7 +105,7 @@ impl<T: Copy + Eq + std::hash::Hash> Lists<T> {
     }
 
     fn intern(&mut self, hasher: &DefaultHashBuilder, list: &[T]) -> u32 {
-        let hash = hash_of(hasher, list);
+        let hash = hasher.hash_one(list);
         let (arena, ranges) = (&self.arena, &self.ranges);
         let found = self.index.find(hash, |i| ranges[i as usize].of(arena) == list);
         found.unwrap_or_else(|| {
@@ -126,6 +134,7 @@ pub(crate) struct Tables {
     pub(crate) strings: Strings,
     pub(crate) mappings: Vec<MappingEntry>,
     pub(crate) functions: Vec<FunctionEntry>,
+    function_digests: Vec<u64>,
     pub(crate) locations: Vec<LocationEntry>,
     pub(crate) lines: Vec<LineEntry>,
     /// Locations, leaf first.
@@ -139,6 +148,9 @@ pub(crate) struct Tables {
     mapping_index: Index,
     function_index: Index,
     location_index: Index,
+    /// Of each stack. A stack is interned only for a sample that follows.
+    first_samples: Vec<u32>,
+    /// All but the first samples of stacks.
     sample_index: Index,
     hasher: DefaultHashBuilder,
 }
@@ -150,6 +162,7 @@ impl Tables {
             strings: Strings::new(hasher.clone()),
             mappings: Vec::new(),
             functions: Vec::new(),
+            function_digests: Vec::new(),
             locations: Vec::new(),
             lines: Vec::new(),
             stacks: Lists::new(),
@@ -160,6 +173,7 @@ impl Tables {
             mapping_index: Index::default(),
             function_index: Index::default(),
             location_index: Index::default(),
+            first_samples: Vec::new(),
             sample_index: Index::default(),
             hasher,
         }
@@ -167,7 +181,7 @@ impl Tables {
 
     pub(crate) fn mapping(&mut self, entry: MappingEntry) -> u32 {
         let key = entry.key();
-        let hash = hash_of(&self.hasher, key);
+        let hash = self.hasher.hash_one(key);
         let mappings = &self.mappings;
         let found = self.mapping_index.find(hash, |i| mappings[i as usize].key() == key);
         if let Some(position) = found {
@@ -190,42 +204,79 @@ impl Tables {
         (rank(a), names(a)) < (rank(b), names(b))
     }
 
+    /// The hash of a function, from those of its strings.
+    #[inline]
+    pub(crate) fn function_digest(&self, names: [u64; 3], start_line: i64) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        names.map(|digest| hasher.write_u64(digest));
+        hasher.write_i64(start_line);
+        hasher.finish()
+    }
+
     pub(crate) fn function(&mut self, entry: FunctionEntry) -> u32 {
-        let hash = hash_of(&self.hasher, entry);
+        let names = [entry.name, entry.system_name, entry.file];
+        let names = names.map(|s| self.strings.digest(self.strings.get(s).as_bytes()));
+        let digest = self.function_digest(names, entry.start_line);
         let functions = &self.functions;
-        let found = self.function_index.find(hash, |i| functions[i as usize] == entry);
+        let found = self.function_index.find(digest, |i| functions[i as usize] == entry);
         found.unwrap_or_else(|| {
             let position = self.functions.len() as u32;
             self.functions.push(entry);
-            self.function_index.insert(hash, position);
+            self.function_digests.push(digest);
+            self.function_index.insert(digest, position);
             position
         })
     }
 
-    pub(crate) fn location(
-        &mut self,
-        mapping: u32,
-        address: u64,
-        folded: bool,
-        lines: &[LineEntry],
-    ) -> u32 {
-        let hash = hash_of(&self.hasher, (mapping, address, folded, lines));
-        let (locations, arena) = (&self.locations, &self.lines);
-        let found = self.location_index.find(hash, |i| {
-            let l = &locations[i as usize];
-            (l.mapping, l.address, l.folded) == (mapping, address, folded)
-                && l.lines.of(arena) == lines
+    /// The hash of a location, from its lines' (function, line, column), the
+    /// function by its digest.
+    #[inline]
+    pub(crate) fn location_digest(
+        &self,
+        place: Place,
+        lines: impl Iterator<Item = (u64, i64, i64)>,
+    ) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u64(place.address);
+        hasher.write_u32(place.mapping);
+        hasher.write_u8(u8::from(place.folded));
+        for (function, line, column) in lines {
+            hasher.write_u64(function);
+            hasher.write_i64(line);
+            hasher.write_i64(column);
+        }
+        hasher.finish()
+    }
+
+    /// A location already merged whose lines are the `same`.
+    #[inline]
+    pub(crate) fn find_location(
+        &self,
+        digest: u64,
+        place: Place,
+        mut same: impl FnMut(&[LineEntry]) -> bool,
+    ) -> Option<u32> {
+        self.location_index.find(digest, |i| {
+            let location = &self.locations[i as usize];
+            location.place == place && same(location.lines.of(&self.lines))
+        })
+    }
+
+    pub(crate) fn location(&mut self, place: Place, lines: &[LineEntry]) -> u32 {
+        let digests = lines.iter().map(|l| {
+            let function = self.function_digests[l.function as usize];
+            (function, l.line, l.column)
         });
+        let digest = self.location_digest(place, digests);
+        let found = self.find_location(digest, place, |held| held == lines);
         found.unwrap_or_else(|| {
             let position = self.locations.len() as u32;
             self.locations.push(LocationEntry {
-                address,
-                mapping,
-                folded,
+                place,
                 lines: Range { start: self.lines.len() as u32, len: lines.len() as u32 },
             });
             self.lines.extend_from_slice(lines);
-            self.location_index.insert(hash, position);
+            self.location_index.insert(digest, position);
             position
         })
     }
@@ -246,26 +297,51 @@ impl Tables {
         self.label_sets.intern(&self.hasher, labels)
     }
 
+    /// The hash of any key, under this process' seed.
+    #[inline]
+    pub(crate) fn hash(&self, key: impl std::hash::Hash) -> u64 {
+        self.hasher.hash_one(key)
+    }
+
     /// The sample of a stack and labels, with sums of 0 if it is new.
+    #[inline]
     pub(crate) fn sample(&mut self, stack: u32, labels: u32) -> u32 {
         let key = (stack, labels);
-        let hash = hash_of(&self.hasher, key);
+        // Most stacks have labels of one kind: their first sample is known.
+        match self.first_samples.get(stack as usize) {
+            Some(&first) if self.samples[first as usize].1 == labels => return first,
+            Some(_) => {}
+            None => {
+                debug_assert_eq!(self.first_samples.len(), stack as usize);
+                self.first_samples.push(self.samples.len() as u32);
+                return self.new_sample(key);
+            }
+        }
+        let hash = self.hasher.hash_one(key);
         let samples = &self.samples;
         let found = self.sample_index.find(hash, |i| samples[i as usize] == key);
         found.unwrap_or_else(|| {
-            let position = self.samples.len() as u32;
-            self.samples.push(key);
-            self.sums.resize(self.sums.len() + self.types, 0);
+            let position = self.new_sample(key);
             self.sample_index.insert(hash, position);
             position
         })
     }
 
+    fn new_sample(&mut self, key: (u32, u32)) -> u32 {
+        let position = self.samples.len() as u32;
+        self.samples.push(key);
+        self.sums.resize(self.sums.len() + self.types, 0);
+        position
+    }
+
     /// The address of a location in the process of the mapping that speaks.
     pub(crate) fn absolute(&self, location: &LocationEntry) -> u64 {
-        match location.mapping {
-            NONE => location.address,
-            m => location.address.wrapping_add(self.mappings[m as usize].start),
+        match location.place.mapping {
+            NONE => location.place.address,
+            m => {
+                let start = self.mappings[m as usize].start;
+                location.place.address.wrapping_add(start)
+            }
         }
     }
 
@@ -275,6 +351,8 @@ impl Tables {
         self.function_index = Index::default();
         self.location_index = Index::default();
         self.sample_index = Index::default();
+        self.first_samples = Vec::new();
+        self.function_digests = Vec::new();
         self.stacks.index = Index::default();
         self.label_sets.index = Index::default();
     }
@@ -304,5 +382,7 @@ impl Tables {
             + self.function_index.held()
             + self.location_index.held()
             + self.sample_index.held()
+            + self.first_samples.capacity() * 4
+            + self.function_digests.capacity() * 8
     }
 }

@@ -3,8 +3,6 @@
 
 mod common;
 
-use std::io::Write;
-
 use common::Builder;
 use flambeau_profile::proto::{Label, Location, Mapping, Sample};
 use flambeau_profile::{
@@ -164,25 +162,32 @@ fn kinds_tell_sorts_of_failure_apart() {
 }
 
 #[test]
-fn a_bomb_is_refused_within_the_limit() {
-    let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
-    let zeros = vec![0u8; 1 << 20];
-    for _ in 0..300 {
-        bomb.write_all(&zeros).unwrap();
-    }
-    let bomb = bomb.finish().unwrap();
-    assert!(bomb.len() < 400_000, "{} bytes", bomb.len());
+fn a_bomb_is_refused_at_the_limit() {
     let limits = Limits::default();
-    let expected = DecodeError::TooLarge {
+    let too_large = |found| DecodeError::TooLarge {
         what: "bytes inflated",
         limit: limits.inflated_bytes as u64,
-        found: 300 << 20,
+        found,
     };
-    assert_eq!(verdict(&bomb), Err(expected));
-    let mut liar = bomb.clone();
-    let end = liar.len() - 4;
-    liar[end..].copy_from_slice(&100u32.to_le_bytes());
-    assert_eq!(verdict(&liar).unwrap_err().kind(), DecodeErrorKind::TooLarge);
+    let bomb = gzip(&vec![0; 1 << 20], 12).repeat(300);
+    assert!(bomb.len() < 400_000, "{} bytes for 300 MiB", bomb.len());
+    assert_eq!(verdict(&bomb), Err(too_large(limits.inflated_bytes as u64 + 1)));
+}
+
+#[test]
+fn what_a_gzip_says_of_its_size_is_not_believed() {
+    let limits = with(|l| l.inflated_bytes = 1 << 20);
+    let honest = gzip(&vec![0; 8 << 20], 6);
+    let kind = |bytes: &[u8]| decode(bytes, &limits).unwrap_err().kind();
+    assert_eq!(kind(&honest), DecodeErrorKind::TooLarge);
+    let end = honest.len() - 4;
+    let mut modest = honest.clone();
+    modest[end..].copy_from_slice(&100u32.to_le_bytes());
+    assert_eq!(kind(&modest), DecodeErrorKind::TooLarge);
+    let mut boaster = encode_gzip(&sound().profile);
+    let end = boaster.len() - 4;
+    boaster[end..].copy_from_slice(&u32::MAX.to_le_bytes());
+    assert_eq!(kind(&boaster), DecodeErrorKind::Corrupt);
 }
 
 #[test]
