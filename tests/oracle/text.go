@@ -37,7 +37,7 @@ func (w *textWriter) header(p *profile.Profile) {
 	w.optional("doc_url", p.DocURL)
 	w.optional("drop_frames", p.DropFrames)
 	w.optional("keep_frames", p.KeepFrames)
-	for _, c := range slices.Sorted(slices.Values(p.Comments)) {
+	for _, c := range p.Comments {
 		w.line("comment %s", quote(c))
 	}
 	for i, t := range totals(p) {
