@@ -64,21 +64,59 @@ fn queues(profile: &Profile, rng: &mut Rng) -> Vec<Vec<Vec<u8>>> {
     };
     let p = profile;
     let one_by_one = vec![
-        p.sample_type.iter().map(|x| field(1, &x.encode_to_vec())).collect(),
+        p.sample_type.iter().map(|x| field(1, &dressed(x, &[1, 2], rng))).collect(),
         p.sample.iter().map(|x| field(2, &sample(x, rng))).collect(),
-        p.mapping.iter().map(|x| field(3, &x.encode_to_vec())).collect(),
-        p.location.iter().map(|x| field(4, &x.encode_to_vec())).collect(),
-        p.function.iter().map(|x| field(5, &x.encode_to_vec())).collect(),
+        p.mapping.iter().map(|x| field(3, &dressed(x, &[1, 2, 3, 4, 5, 6, 7, 10], rng))).collect(),
+        p.location.iter().map(|x| field(4, &dressed(x, &[1, 2, 3, 5], rng))).collect(),
+        p.function.iter().map(|x| field(5, &dressed(x, &[1, 2, 3, 4, 5], rng))).collect(),
         p.string_table.iter().map(|x| field(6, x.as_bytes())).collect(),
-        vec![rest.encode_to_vec()],
+        vec![dressed(&rest, &[7, 8, 10, 12, 14, 15], rng)],
     ];
     one_by_one.into_iter().filter(|queue: &Vec<Vec<u8>>| !queue.is_empty()).collect()
+}
+
+/// A message, now and then after other values of its scalars, any of which a
+/// later one overrides, and with unknown fields around it.
+fn dressed(message: &impl Message, scalars: &[u64], rng: &mut Rng) -> Vec<u8> {
+    let bytes = message.encode_to_vec();
+    if !rng.chance(8) {
+        return bytes;
+    }
+    let mut out = unknown(rng);
+    for &number in scalars {
+        let overridden = bytes_set(&bytes, number);
+        if overridden && rng.chance(50) {
+            out.extend(varint(number << 3));
+            out.extend(varint(rng.pick(&[0, 1, 3, 99_999, u64::MAX])));
+        }
+    }
+    [out, bytes, unknown(rng)].concat()
+}
+
+/// Whether the message sets the scalar of that number (proto3 omits zeros).
+fn bytes_set(mut bytes: &[u8], number: u64) -> bool {
+    while !bytes.is_empty() {
+        let key = decode_varint(&mut bytes);
+        if key == number << 3 {
+            return true;
+        }
+        let value = decode_varint(&mut bytes);
+        if key & 7 == 2 {
+            bytes = &bytes[value as usize..];
+        }
+    }
+    false
+}
+
+fn decode_varint(bytes: &mut &[u8]) -> u64 {
+    prost::encoding::decode_varint(bytes).expect("what prost wrote")
 }
 
 /// A sample in pieces: labels before, between and after stack and values, some
 /// numbers packed and some not.
 fn sample(sample: &Sample, rng: &mut Rng) -> Vec<u8> {
-    let labels: Vec<_> = sample.label.iter().map(|l| field(3, &l.encode_to_vec())).collect();
+    let labels: Vec<_> =
+        sample.label.iter().map(|l| field(3, &dressed(l, &[1, 2, 3, 4], rng))).collect();
     let values: Vec<u64> = sample.value.iter().map(|&v| v as u64).collect();
     let mut parts =
         [numbers(1, &sample.location_id, rng), numbers(2, &values, rng), labels.concat()];
