@@ -1,1 +1,5 @@
-fn main() {}
+//! The `flambeau` binary.
+
+fn main() -> std::process::ExitCode {
+    flambeau_cli::main()
+}

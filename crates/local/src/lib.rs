@@ -4,4 +4,8 @@ pub mod dirlock;
 pub mod dynamo;
 pub mod lambda;
 pub mod loopback;
+pub mod pump;
 pub mod s3;
+pub mod serve;
+
+pub use serve::{Endpoints, ServeOptions, Serving};

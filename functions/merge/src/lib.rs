@@ -72,7 +72,8 @@ pub async fn handle(event: Value, state: &State) -> anyhow::Result<Handled> {
         limits: Limits::default(),
     };
     let keys: Vec<String> = batch.messages.iter().flat_map(|m| m.keys.iter().cloned()).collect();
-    let report = merge(&state.store, &keys, &options).await;
+    // Boxed, because the layout of the whole future would be too deep to compute.
+    let report = Box::pin(merge(&state.store, &keys, &options)).await;
     let failed = failed(&batch.messages, &report.outcomes);
     log(&batch, &report, &failed, started);
     if !batch.per_message && !failed.is_empty() {

@@ -1,1 +1,48 @@
 //! The render Lambda: HTTP to profiles, flame graphs and pages.
+//!
+//! One resource has many representations: `/s/{service}/{type}` is a merged
+//! pprof unless `format=` or an `Accept` of `text/html` asks for something
+//! else, because `go tool pprof` sends no `Accept` at all.
+
+mod answer;
+mod error;
+mod pages;
+mod profile;
+mod request;
+
+use axum::{Router, routing::get};
+use flambeau_layout::TenantId;
+use flambeau_store::Store;
+
+pub use error::RenderError;
+
+/// What stays between invocations.
+#[derive(Debug, Clone)]
+pub struct State {
+    /// Where blocks and rows are read.
+    pub store: Store,
+    /// Whose profiles are shown; `FLAMBEAU_TENANT`.
+    pub tenant: TenantId,
+}
+
+impl State {
+    /// Reads the environment and connects.
+    ///
+    /// # Errors
+    /// When a variable is missing or malformed, naming it.
+    pub async fn from_env() -> anyhow::Result<Self> {
+        let tenant = std::env::var("FLAMBEAU_TENANT").unwrap_or_else(|_| "default".to_owned());
+        Ok(Self { store: Store::from_env().await?, tenant: tenant.parse()? })
+    }
+}
+
+/// All routes. The same router runs under `lambda_http` and on one machine.
+pub fn router(state: State) -> Router {
+    Router::new()
+        .route("/", get(pages::services))
+        .route("/ready", get(|| async { "ready\n" }))
+        .route("/s/{service}/{type}", get(profile::merged))
+        .route("/s/{service}/{type}/blocks/{block}", get(profile::block))
+        .fallback(|| async { RenderError::NoRoute })
+        .with_state(state)
+}

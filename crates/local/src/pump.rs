@@ -1,0 +1,281 @@
+//! The event pump: object-created events from the outbox to the merge handler,
+//! as SQS would deliver them, and the rows it commits to the index handler, as
+//! the table's stream would.
+//!
+//! At least once, in batches, with retries that grow apart; after
+//! [`MAX_RECEIVES`] a message goes to the dead-letter folder. An event is
+//! acknowledged in the outbox only after the handler has answered for it, so a
+//! `kill -9` at any moment repeats work and loses none. Receive counts live in
+//! memory: a restart starts them anew.
+
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+
+use flambeau_layout::{BlockRow, RowState, snapshot::SNAPSHOTS};
+use serde_json::{Value, json};
+use tokio::{sync::watch, time::Instant};
+
+use crate::s3::{Event, Outbox};
+
+/// Messages per batch.
+pub const MAX_BATCH: usize = 500;
+/// A message that failed this often becomes a dead letter.
+pub const MAX_RECEIVES: u32 = 5;
+/// How long the pump waits for company before it delivers.
+pub const WINDOW: Duration = Duration::from_millis(100);
+/// First wait of a failed message; doubles with each failure.
+const FIRST_RETRY: Duration = Duration::from_millis(500);
+/// Rows of one event for the index handler.
+const MAX_STREAM_RECORDS: usize = 100;
+
+/// What the pump delivers to.
+#[derive(Debug, Clone)]
+pub struct Handlers {
+    /// The merge function.
+    pub merge: flambeau_merge::State,
+    /// The index function.
+    pub index: flambeau_index::State,
+}
+
+/// How far the pump is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Progress {
+    /// Batches delivered.
+    pub batches: u64,
+    /// Messages that await another try.
+    pub retrying: usize,
+    /// Messages given up since the start.
+    pub dead: u64,
+}
+
+/// Delivers until its task is dropped.
+pub struct Pump {
+    outbox: Outbox,
+    handlers: Handlers,
+    dead_letters: PathBuf,
+    failures: HashMap<u64, Failure>,
+    progress: Arc<watch::Sender<Progress>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Failure {
+    receives: u32,
+    not_before: Instant,
+}
+
+impl Pump {
+    /// A pump that puts dead letters into `dead_letters`.
+    #[must_use]
+    pub fn new(outbox: Outbox, handlers: Handlers, dead_letters: PathBuf) -> Self {
+        let progress = Arc::new(watch::Sender::new(Progress::default()));
+        Self { outbox, handlers, dead_letters, failures: HashMap::new(), progress }
+    }
+
+    /// Where to see how far it is.
+    #[must_use]
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    /// Delivers for ever: what the outbox holds now, then what comes.
+    pub async fn run(mut self) {
+        let mut newest = self.outbox.newest();
+        loop {
+            newest.mark_unchanged();
+            match self.ready().await {
+                Ok(batch) if batch.is_empty() => self.wait(&mut newest).await,
+                Ok(batch) => self.deliver(batch).await,
+                Err(error) => {
+                    tracing::error!(%error, "outbox is not readable");
+                    tokio::time::sleep(FIRST_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// Events that may be delivered now, oldest first.
+    async fn ready(&self) -> Result<Vec<Event>, crate::s3::Error> {
+        let (mut batch, mut after, now) = (Vec::new(), 0, Instant::now());
+        loop {
+            let page = self.outbox.pending_for_prefix(SNAPSHOTS, after, MAX_BATCH).await?;
+            let Some(last) = page.last() else { return Ok(batch) };
+            after = last.seq;
+            let due = |event: &Event| {
+                self.failures.get(&event.seq).is_none_or(|failure| failure.not_before <= now)
+            };
+            let created = page.into_iter().filter(|event| event.name.is_created());
+            batch.extend(created.filter(due).take(MAX_BATCH - batch.len()));
+            if batch.len() == MAX_BATCH {
+                return Ok(batch);
+            }
+        }
+    }
+
+    async fn wait(&self, newest: &mut watch::Receiver<u64>) {
+        let next = self.failures.values().map(|failure| failure.not_before).min();
+        let retry = async {
+            match next {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            changed = newest.changed() => match changed {
+                Ok(()) => tokio::time::sleep(WINDOW).await,
+                // The store is gone, and with it the reason to deliver.
+                Err(_) => std::future::pending().await,
+            },
+            () = retry => {}
+        }
+    }
+
+    async fn deliver(&mut self, batch: Vec<Event>) {
+        let (failed, error) = self.hand_over(&batch).await;
+        let done: Vec<u64> = batch
+            .iter()
+            .filter(|event| !failed.contains(&message_id(event)))
+            .map(|event| event.seq)
+            .collect();
+        self.failures.retain(|seq, _| !done.contains(seq));
+        let mut acked = done;
+        for event in batch.iter().filter(|event| failed.contains(&message_id(event))) {
+            if self.fail(event, &error).await {
+                acked.push(event.seq);
+            }
+        }
+        if let Err(error) = self.outbox.ack(&acked).await {
+            tracing::error!(%error, "events could not be acknowledged; they come again");
+        }
+        let retrying = self.failures.len();
+        self.progress.send_modify(|progress| {
+            progress.batches += 1;
+            progress.retrying = retrying;
+        });
+    }
+
+    /// Calls the handlers; answers the ids of messages that must come again,
+    /// and why where the whole batch failed.
+    async fn hand_over(&self, batch: &[Event]) -> (Vec<String>, String) {
+        let event = json!({ "Records": batch.iter().map(message).collect::<Vec<_>>() });
+        match flambeau_merge::handle(event, &self.handlers.merge).await {
+            Ok(handled) => {
+                self.tell_index(&handled.report.rows).await;
+                let failures = handled.response.batch_item_failures;
+                let ids = failures.into_iter().map(|failure| failure.item_identifier).collect();
+                (ids, "see the log of merge".to_owned())
+            }
+            Err(error) => (batch.iter().map(message_id).collect(), error.to_string()),
+        }
+    }
+
+    /// A lost hint is repaired by the schedule, so errors are only logged.
+    async fn tell_index(&self, rows: &[BlockRow]) {
+        for rows in rows.chunks(MAX_STREAM_RECORDS) {
+            let event = json!({ "Records": rows.iter().map(stream_record).collect::<Vec<_>>() });
+            if let Err(error) = flambeau_index::handle(event, &self.handlers.index).await {
+                tracing::warn!(%error, "index did not take the hint");
+            }
+        }
+    }
+
+    /// Counts a failure; `true` when the message was given up and kept as a
+    /// dead letter.
+    async fn fail(&mut self, event: &Event, error: &str) -> bool {
+        let receives = self.failures.get(&event.seq).map_or(0, |failure| failure.receives) + 1;
+        if receives >= MAX_RECEIVES && self.keep_dead_letter(event, receives, error).await {
+            self.failures.remove(&event.seq);
+            self.progress.send_modify(|progress| progress.dead += 1);
+            return true;
+        }
+        let wait = FIRST_RETRY * 2_u32.pow(receives.min(6) - 1);
+        self.failures.insert(event.seq, Failure { receives, not_before: Instant::now() + wait });
+        false
+    }
+
+    async fn keep_dead_letter(&self, event: &Event, receives: u32, error: &str) -> bool {
+        let letter = json!({ "receives": receives, "error": error, "message": message(event) });
+        let path = self.dead_letters.join(format!("{}.json", event.seq));
+        let write = async {
+            tokio::fs::create_dir_all(&self.dead_letters).await?;
+            tokio::fs::write(&path, format!("{letter:#}\n")).await
+        };
+        match write.await {
+            Ok(()) => {
+                tracing::error!(key = %event.key, letter = %path.display(), "given up");
+                true
+            }
+            Err(error) => {
+                tracing::error!(key = %event.key, %error, "dead letter could not be written");
+                false
+            }
+        }
+    }
+}
+
+fn message_id(event: &Event) -> String {
+    event.seq.to_string()
+}
+
+/// The SQS message that wraps the S3 notification of one event.
+fn message(event: &Event) -> Value {
+    json!({
+        "messageId": message_id(event),
+        "eventSource": "aws:sqs",
+        "body": json!({ "Records": [notification(event)] }).to_string(),
+    })
+}
+
+fn notification(event: &Event) -> Value {
+    let time = jiff::Timestamp::try_from(event.event_time).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
+    json!({
+        "eventVersion": "2.1",
+        "eventSource": "aws:s3",
+        "awsRegion": crate::s3::REGION,
+        "eventTime": time.to_string(),
+        "eventName": event.name.as_str().trim_start_matches("s3:"),
+        "userIdentity": {},
+        "requestParameters": {},
+        "responseElements": {},
+        "s3": {
+            "s3SchemaVersion": "1.0",
+            "configurationId": "flambeau",
+            "bucket": { "name": event.bucket, "ownerIdentity": {}, "arn": format!("arn:aws:s3:::{}", event.bucket) },
+            "object": {
+                "key": url_encode(&event.key),
+                "size": event.size,
+                "eTag": event.etag,
+                "sequencer": format!("{:016X}", event.seq),
+            },
+        },
+    })
+}
+
+/// Keys are encoded in notifications as HTML forms do.
+fn url_encode(key: &str) -> String {
+    const FORM: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'_')
+        .remove(b'.')
+        .remove(b'*')
+        .remove(b'/')
+        .remove(b' ');
+    percent_encoding::utf8_percent_encode(key, FORM).to_string().replace(' ', "+")
+}
+
+/// The record that a DynamoDB stream would carry for a new row.
+fn stream_record(row: &BlockRow) -> Value {
+    let partition = BlockRow::partition(&row.tenant, &row.service);
+    let sort = row.sort(RowState::Open);
+    json!({
+        "eventID": row.block.as_str(),
+        "eventName": "INSERT",
+        "eventVersion": "1.1",
+        "eventSource": "aws:dynamodb",
+        "awsRegion": crate::s3::REGION,
+        "dynamodb": {
+            "Keys": { "partition": { "S": partition }, "sort": { "S": sort } },
+            "SequenceNumber": "0",
+            "SizeBytes": 1,
+            "StreamViewType": "KEYS_ONLY",
+        },
+    })
+}

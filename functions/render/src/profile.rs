@@ -1,0 +1,110 @@
+//! `/s/{service}/{type}`: one profile, many representations.
+
+use axum::{
+    extract::{Path, Query, State},
+    response::Response,
+};
+use flambeau_flame::{Graph, svg};
+use flambeau_layout::{BlockId, ProfileType, ServiceName};
+use flambeau_profile::{DEFAULT_LEVEL, Limits, Merged};
+use flambeau_query::{Plan, Selection, fetch, plan};
+use http::HeaderMap;
+
+use crate::{
+    answer,
+    error::RenderError,
+    pages,
+    request::{Format, ProfileQuery},
+};
+
+/// The merged profile of a range.
+pub(crate) async fn merged(
+    State(state): State<crate::State>,
+    Path((service, typ)): Path<(String, String)>,
+    Query(query): Query<ProfileQuery>,
+    headers: HeaderMap,
+) -> Result<Response, RenderError> {
+    let format = Format::of(query.format.as_deref(), &headers, Format::Pprof)?;
+    let selection = Selection {
+        tenant: state.tenant.clone(),
+        service: ServiceName::new(service)?,
+        typ: ProfileType::new(typ)?,
+        range: query.range()?,
+    };
+    let plan = plan(&state.store, &selection).await?;
+    let note = Some(answered(&plan));
+    if format == Format::Html {
+        return pages::profile(&selection, &plan, &query);
+    }
+    let profile = fetch(&state.store, &plan, &Limits::default()).await?;
+    match format {
+        Format::Svg => {
+            let graph = graph(&selection, &plan, column(&profile, query.st.as_deref())?);
+            Ok(answer::svg(svg(&profile, &graph)?, note))
+        }
+        Format::Json => {
+            let known = "a profile is pprof, svg or html";
+            Err(RenderError::Parameter(format!("format `json` is not for profiles; {known}")))
+        }
+        _ => Ok(answer::pprof(profile.encode_gzip(DEFAULT_LEVEL), note)),
+    }
+}
+
+/// The merged object of one block.
+pub(crate) async fn block(
+    State(state): State<crate::State>,
+    Path((service, typ, id)): Path<(String, String, String)>,
+) -> Result<Response, RenderError> {
+    let id: BlockId = id.parse()?;
+    let selection = Selection {
+        tenant: state.tenant.clone(),
+        service: ServiceName::new(service)?,
+        typ: ProfileType::new(typ)?,
+        range: flambeau_query::Range::all(),
+    };
+    let part = flambeau_query::block(&state.store, &selection, &id).await?;
+    Ok(answer::pprof(state.store.get_range(&part.at).await?, None))
+}
+
+/// The sample type asked for: by name, by position, or as pprof chooses it (the
+/// profile's default, else the last).
+fn column(profile: &Merged, asked: Option<&str>) -> Result<usize, RenderError> {
+    let types = profile.sample_types();
+    let named = |name: &str| types.iter().position(|measure| measure.typ == name);
+    let Some(asked) = asked else {
+        let default = named(&profile.header().default_sample_type);
+        return Ok(default.unwrap_or(types.len().saturating_sub(1)));
+    };
+    let position = || asked.parse().ok().filter(|column| *column < types.len());
+    named(asked).or_else(position).ok_or_else(|| {
+        let known: Vec<&str> = types.iter().map(|measure| measure.typ.as_str()).collect();
+        RenderError::Parameter(format!(
+            "sample type `{asked}` is not here; there are {}",
+            known.join(", ")
+        ))
+    })
+}
+
+fn graph(selection: &Selection, plan: &Plan, column: usize) -> Graph {
+    Graph {
+        column,
+        title: flambeau_flame::safe_name(&format!("{} · {}", selection.service, selection.typ)),
+        subtitle: Some(span(plan)),
+        icicle: false,
+    }
+}
+
+/// What the answer covers, in words.
+pub(crate) fn span(plan: &Plan) -> String {
+    let first = plan.blocks.first().map_or(plan.range.from, |row| row.window.start);
+    let last = plan.blocks.iter().map(|row| row.window.end()).max().unwrap_or(plan.range.until);
+    format!("{} snapshots, {first} to {last}", plan.snapshots())
+}
+
+fn answered(plan: &Plan) -> String {
+    let left_out = match plan.left_out {
+        0 => String::new(),
+        n => format!("; {n} snapshots of another shape left out"),
+    };
+    format!("{} blocks; {}{left_out}", plan.blocks.len(), span(plan))
+}
