@@ -1,1 +1,34 @@
-//! Continuous profiling for AWS Lambda functions in Rust.
+#![doc = include_str!("../README.md")]
+#![deny(missing_docs)]
+
+mod cpu_timer;
+mod engine;
+mod label;
+mod outbox;
+mod pprof_engine;
+mod profile_builder;
+mod profiler;
+#[cfg(feature = "aws")]
+mod s3;
+mod service;
+mod session;
+mod settings;
+mod shutdown;
+mod sink;
+mod symbolize;
+
+pub use engine::{Engine, EngineError};
+pub use label::{MAX_LABELS, label_future, label_scope};
+pub use pprof_engine::PprofEngine;
+pub use profiler::{Profiler, ProfilerBuilder};
+#[cfg(feature = "aws")]
+pub use s3::S3Sink;
+pub use service::{
+    AfterAnswer, AfterAnswerFuture, DEADLINE_MARGIN, FLUSH_LIMIT, Profiled, ProfiledFuture,
+    ProfilerLayer,
+};
+pub use settings::{
+    DEFAULT_HZ, DEFAULT_INTERVAL, Destination, MIN_MEMORY_MB, Settings, SettingsError,
+};
+pub use shutdown::EXTENSION_NAME;
+pub use sink::{DirectorySink, PutFuture, Receipt, Sink, SinkError, clock_offset};
