@@ -150,6 +150,11 @@ pub(super) struct Digests {
     pub(super) checksum: Checksum,
 }
 
+/// MD5 of bytes in memory.
+pub(super) fn md5(bytes: &[u8]) -> [u8; 16] {
+    Md5::checksum(bytes)
+}
+
 /// Lower-case hexadecimal.
 pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;

@@ -224,7 +224,8 @@ fn after_marker(marker: &str, prefix: &str, delimiter: &str) -> Vec<u8> {
 fn read_token(token: &str) -> S3Result<Vec<u8>> {
     let invalid = || s3_error!(InvalidArgument, "the continuation token is not one of ours");
     let digits = token.as_bytes();
-    if digits.is_empty() || !digits.len().is_multiple_of(2) {
+    let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || !is_hex {
         return Err(invalid());
     }
     let pairs = digits.chunks_exact(2);
@@ -305,6 +306,15 @@ mod tests {
         for bad in ["", "a", "zz", "+1", "λλ"] {
             assert!(read_token(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn pages_have_at_most_1000_entries() {
+        let limits = [(None, 1000), (Some(0), 0), (Some(1000), 1000), (Some(1001), 1000)];
+        for (asked, given) in limits {
+            assert_eq!(limit(asked).unwrap(), given);
+        }
+        assert!(limit(Some(-1)).is_err());
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod digest;
 mod error;
 mod get;
 mod list;
+mod multipart;
 mod outbox;
 mod put;
 mod receive;
@@ -60,8 +61,8 @@ pub struct Options {
     /// Events are recorded for keys that begin with one of these. Default:
     /// one empty prefix, so all keys.
     pub event_prefixes: Vec<String>,
-    /// The server's clock. Default: the system's. Signatures are always
-    /// checked against the system's.
+    /// The server's clock. Default: the system's. Presigned links expire by
+    /// the system's all the same.
     pub clock: Clock,
     /// Largest body of one put or part. Default: [`MAX_PUT_BYTES`].
     pub max_object_bytes: u64,

@@ -5,7 +5,7 @@ use super::catalog::{self, seconds, time_of_seconds};
 use super::error::Fault;
 use super::put::no_such_bucket;
 use super::store::Store;
-use super::{REGION, copy, delete, get, list, put};
+use super::{REGION, copy, delete, get, list, multipart, put};
 use axum::Router;
 use axum::error_handling::HandleError;
 use axum::extract::{Request, State};
@@ -15,17 +15,20 @@ use axum::response::Response;
 use jiff::fmt::rfc2822::DateTimePrinter;
 use rusqlite::OptionalExtension;
 use s3s::auth::SimpleAuth;
+use s3s::config::{S3Config, S3ConfigProvider};
 use s3s::dto::*;
 use s3s::host::{S3Host, VirtualHost};
 use s3s::service::S3ServiceBuilder;
 use s3s::{S3, S3Request, S3Response, S3Result, s3_error};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// The server as an axum application.
 pub(super) fn router(store: Arc<Store>, access_key: &str, secret_key: &str) -> Router {
     let mut builder = S3ServiceBuilder::new(Service(Arc::clone(&store)));
     builder.set_auth(SimpleAuth::from_single(access_key, secret_key));
     builder.set_host(UnderLocalhost);
+    builder.set_config(Arc::new(SkewFollows(Arc::clone(&store))));
     let service = HandleError::new(builder.build(), |error| async move {
         tracing::error!(?error, "S3 protocol failure");
         StatusCode::INTERNAL_SERVER_ERROR
@@ -44,6 +47,21 @@ async fn tell_time(State(store): State<Arc<Store>>, request: Request, next: Next
         response.headers_mut().insert(header::DATE, date);
     }
     response
+}
+
+/// SDKs sign by the server's clock once they have seen it; the protocol crate
+/// checks against the system's. So what it tolerates grows by the difference.
+struct SkewFollows(Arc<Store>);
+
+impl S3ConfigProvider for SkewFollows {
+    fn snapshot(&self) -> Arc<S3Config> {
+        let difference = seconds(self.0.now()).abs_diff(seconds(SystemTime::now()));
+        let difference = u32::try_from(difference).unwrap_or(u32::MAX);
+        let mut config = S3Config::default();
+        let tolerated = &mut config.presigned_url_max_skew_time_secs;
+        *tolerated = tolerated.saturating_add(difference);
+        Arc::new(config)
+    }
 }
 
 /// `bucket.localhost:port` names the bucket; SDKs ask so unless told to put
@@ -164,6 +182,35 @@ impl S3 for Service {
 
     async fn copy_object(&self, req: S3Request<CopyObjectInput>) -> Reply<CopyObjectOutput> {
         reply(copy::copy_object(&self.0, req.input).await)
+    }
+
+    async fn create_multipart_upload(
+        &self,
+        req: S3Request<CreateMultipartUploadInput>,
+    ) -> Reply<CreateMultipartUploadOutput> {
+        reply(multipart::create(&self.0, req.input).await)
+    }
+
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> Reply<UploadPartOutput> {
+        reply(multipart::upload_part(&self.0, req).await)
+    }
+
+    async fn complete_multipart_upload(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> Reply<CompleteMultipartUploadOutput> {
+        reply(multipart::complete(&self.0, req.input).await)
+    }
+
+    async fn abort_multipart_upload(
+        &self,
+        req: S3Request<AbortMultipartUploadInput>,
+    ) -> Reply<AbortMultipartUploadOutput> {
+        reply(multipart::abort(&self.0, req.input).await)
+    }
+
+    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> Reply<ListPartsOutput> {
+        reply(multipart::list_parts(&self.0, req.input).await)
     }
 
     async fn create_bucket(&self, req: S3Request<CreateBucketInput>) -> Reply<CreateBucketOutput> {

@@ -1,0 +1,15 @@
+//! The embedded stores against the real AWS SDKs, over TCP.
+//!
+//! One binary, because each links the SDKs. `FLAMBEAU_KILL_ROUNDS` lengthens
+//! the `kill -9` loops (default 3 each). With `FLAMBEAU_S3_SUITE_URL` the S3
+//! cases run against another server, to judge the cases themselves.
+#![allow(clippy::unwrap_used)]
+
+mod doors;
+mod dynamo;
+mod kill;
+mod multipart;
+mod objects;
+mod outbox;
+mod races;
+mod support;
