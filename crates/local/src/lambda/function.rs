@@ -59,7 +59,7 @@ impl Function {
             region: "us-east-1".into(),
             timeout: Duration::from_secs(3),
             init_timeout: Duration::from_secs(10),
-            memory_mb: 128,
+            memory_mb: 512,
             enforce_memory: false,
             echo: false,
         }
@@ -149,7 +149,8 @@ impl FunctionBuilder {
         self
     }
 
-    /// The memory size the function is told; 128 by default. See
+    /// The memory size the function is told; 512 by default (AWS starts at 128, where the
+    /// profiler's engine does not fit). See
     /// [`FunctionBuilder::enforce_memory`].
     pub fn memory_mb(mut self, megabytes: u32) -> Self {
         self.memory_mb = megabytes;
