@@ -30,6 +30,8 @@ const SERVICE: &str = "fast-slow";
 const TYPE: &str = "cpu";
 /// Work of one invocation.
 const INVOCATION: Duration = Duration::from_secs(1);
+/// What the function is given: one vCPU, as Lambda counts.
+const MEMORY_MB: u32 = 1_769;
 /// Samples per second of CPU asked for. Kernels deliver at most one per tick
 /// of 4 ms; the SDK cuts down what they cannot.
 const HZ: &str = "250";
@@ -98,6 +100,8 @@ async fn profile_function(serving: &Serving) -> anyhow::Result<Truth> {
         let told: Truth = serde_json::from_slice(&outcome.payload)?;
         truth.fast_ns += told.fast_ns;
         truth.slow_ns += told.slow_ns;
+        let dead = serving.progress().borrow().dead;
+        ensure!(dead == 0, "{dead} snapshots could not be merged; FLAMBEAU_LOG=info says why");
         let samples = samples_held(serving).await?;
         progress.at(count, samples);
         if samples >= MIN_SAMPLES {
@@ -114,6 +118,7 @@ fn start_function(serving: &Serving) -> anyhow::Result<Function> {
     let mut builder = Function::builder(SERVICE, program.to_string_lossy())
         .arg(FUNCTION_COMMAND)
         .timeout(INVOCATION * 30)
+        .memory_mb(MEMORY_MB)
         .env("FLAMBEAU_HZ", HZ)
         .env("FLAMBEAU_INTERVAL", "5")
         .env("FLAMBEAU_SERVICE", SERVICE);

@@ -272,7 +272,7 @@ fn stream_record(row: &BlockRow) -> Value {
         "eventSource": "aws:dynamodb",
         "awsRegion": crate::s3::REGION,
         "dynamodb": {
-            "Keys": { "partition": { "S": partition }, "sort": { "S": sort } },
+            "Keys": { "pk": { "S": partition }, "sk": { "S": sort } },
             "SequenceNumber": "0",
             "SizeBytes": 1,
             "StreamViewType": "KEYS_ONLY",

@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// The blocks table's partition key.
-pub(crate) const PARTITION: &str = "partition";
+pub(crate) const PARTITION: &str = "pk";
 /// The blocks table's sort key.
-pub(crate) const SORT: &str = "sort";
+pub(crate) const SORT: &str = "sk";
 /// Names the rollup that lists this block as a child.
 pub(crate) const COVERED_BY: &str = "covered_by";
 

@@ -12,8 +12,8 @@ use crate::{
     seam::Effect,
 };
 
-/// The claims table's key.
-pub(crate) const CLAIM_KEY: &str = "identity";
+/// The claims table's key. Short names: DynamoDB reserves many longer ones.
+pub(crate) const CLAIM_KEY: &str = "pk";
 /// Items per BatchGetItem.
 const MAX_BATCH: usize = 100;
 

@@ -63,10 +63,10 @@ pub async fn handle(event: Value, state: &State) -> anyhow::Result<Handled> {
 fn block_key(record: EventRecord) -> Option<(String, String)> {
     #[derive(Deserialize)]
     struct Keys {
-        partition: String,
-        sort: String,
+        pk: String,
+        sk: String,
     }
-    let Keys { partition, sort } = serde_dynamo::from_item(record.change.keys).ok()?;
+    let Keys { pk, sk } = serde_dynamo::from_item(record.change.keys).ok()?;
     let is_new = record.event_name != "REMOVE";
-    (is_new && sort.starts_with("open/")).then_some((partition, sort))
+    (is_new && sk.starts_with("open/")).then_some((pk, sk))
 }
