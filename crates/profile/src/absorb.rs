@@ -1,30 +1,25 @@
 //! From one scanned profile into the merged tables.
 //!
 //! Snapshots of one program repeat nearly all of each other: what matters is
-//! how fast a location is found to be there already. Its digest is made of the
-//! digests of its functions' names, straight from the input's bytes; the entry
-//! found under it is compared byte by byte, each function once per input.
-//! Strings and functions are only interned for locations never seen before.
+//! how fast a location is found to be there already. A hint, chosen by address
+//! and line, names the location seen there last; it is compared with the
+//! input's bytes, each function once per input. Strings and functions are
+//! hashed and interned only where the hint was wrong.
 
 use std::ops::Range;
 
 use crate::ids::NONE;
+use crate::index::Index;
 use crate::limits::Limits;
 use crate::merge::AddOptions;
-use crate::messages::ScannedFunction;
+use crate::messages::ScannedLine;
 use crate::scan::{Scan, ScannedLabel};
-use crate::strings::Index;
 use crate::tables::{FunctionEntry, LabelEntry, LineEntry, MappingEntry, Place, Tables};
-
-/// A digest that was not computed yet. (One that is 0 is computed each time.)
-const UNKNOWN: u64 = 0;
 
 /// From positions in one input to positions in the merged tables, each found
 /// when first needed, so that what no sample refers to is never merged.
 #[derive(Default)]
 pub(crate) struct Absorber {
-    string_digests: Vec<u64>,
-    function_digests: Vec<u64>,
     strings: Vec<u32>,
     mappings: Vec<u32>,
     functions: Vec<u32>,
@@ -83,8 +78,7 @@ impl Absorber {
 
     /// Bytes held for reuse.
     pub(crate) fn held(&self) -> usize {
-        8 * (self.string_digests.capacity() + self.function_digests.capacity())
-            + 4 * (self.strings.capacity() + self.functions.capacity())
+        4 * (self.strings.capacity() + self.functions.capacity())
             + 4 * (self.locations.capacity() + self.stack.capacity())
             + self.label_set_index.held()
     }
@@ -98,13 +92,6 @@ impl Absorber {
         ] {
             list.clear();
             list.resize(len, NONE);
-        }
-        for (list, len) in [
-            (&mut self.string_digests, scan.strings.len()),
-            (&mut self.function_digests, scan.functions.len()),
-        ] {
-            list.clear();
-            list.resize(len, UNKNOWN);
         }
         self.no_labels = NONE;
         self.label_sets.clear();
@@ -173,26 +160,49 @@ impl Absorber {
         }
         let scan = input.scan;
         let lines = scan.lines_of(at);
-        let digests = lines.iter().map(|l| {
-            let function = self.function_digest(input, l.function as usize);
-            (function, l.line, l.column)
-        });
-        let digest = input.tables.location_digest(place, digests);
-        let found = input.tables.find_location(digest, place, |held| {
-            held.len() == lines.len()
-                && held.iter().zip(lines).all(|(held, own)| {
-                    (held.line, held.column) == (own.line, own.column)
-                        && self.is_function(input, own.function as usize, held.function)
-                })
-        });
-        let position = found.unwrap_or_else(|| self.new_location(input, at, place));
+        let hint = self.hint(input, place, lines);
+        let hinted = input.tables.hinted_location(hint);
+        if let Some((position, held)) = hinted
+            && held.place == place
+            && self.are_lines(input, lines, held.lines.of(&input.tables.lines))
+        {
+            self.locations[at] = position;
+            return position;
+        }
+        let position = self.new_location(input, at, place);
+        input.tables.hint_location(hint, position);
         self.locations[at] = position;
         position
     }
 
-    /// Interns a location whose digest was not found. It may be there all the
-    /// same, if names had to be changed to be merged.
-    #[cold]
+    /// What tells locations apart well and quickly: the address where there is
+    /// one, else the line and the name's length and end.
+    #[inline]
+    fn hint(&self, input: &Input<'_>, place: Place, lines: &[ScannedLine]) -> u64 {
+        let Some(line) = lines.first() else {
+            return place.address;
+        };
+        let mut hint = place.address ^ (line.line as u64) << 40;
+        if place.address == 0 {
+            let function = &input.scan.functions[line.function as usize];
+            let name = input.scan.string(input.raw, function.name);
+            let tail = name.last_chunk::<8>().map_or(0, |t| u64::from_le_bytes(*t));
+            hint ^= tail ^ (name.len() as u64) << 56;
+        }
+        hint
+    }
+
+    #[inline]
+    fn are_lines(&mut self, input: &Input<'_>, own: &[ScannedLine], held: &[LineEntry]) -> bool {
+        own.len() == held.len()
+            && own.iter().zip(held).all(|(own, held)| {
+                (held.line, held.column) == (own.line, own.column)
+                    && self.is_function(input, own.function as usize, held.function)
+            })
+    }
+
+    /// Interns a location where the hint did not help.
+    #[inline(never)]
     fn new_location(&mut self, input: &mut Input<'_>, at: usize, place: Place) -> u32 {
         let mut lines = std::mem::take(&mut self.lines);
         lines.clear();
@@ -208,31 +218,6 @@ impl Absorber {
         position
     }
 
-    #[inline]
-    fn function_digest(&mut self, input: &Input<'_>, at: usize) -> u64 {
-        match self.function_digests[at] {
-            UNKNOWN => self.new_function_digest(input, at),
-            known => known,
-        }
-    }
-
-    fn new_function_digest(&mut self, input: &Input<'_>, at: usize) -> u64 {
-        let function = input.scan.functions[at];
-        let names = names(&function).map(|s| self.string_digest(input, s as usize));
-        let digest = input.tables.function_digest(names, function.start_line);
-        self.function_digests[at] = digest;
-        digest
-    }
-
-    #[inline]
-    fn string_digest(&mut self, input: &Input<'_>, at: usize) -> u64 {
-        if self.string_digests[at] == UNKNOWN {
-            let bytes = input.scan.strings[at].of(input.raw);
-            self.string_digests[at] = input.tables.strings.digest(bytes);
-        }
-        self.string_digests[at]
-    }
-
     /// Whether the input's function is the merged one. Once it was, it is.
     #[inline]
     fn is_function(&mut self, input: &Input<'_>, own: usize, merged: u32) -> bool {
@@ -246,10 +231,9 @@ impl Absorber {
         let function = input.scan.functions[own];
         let held = input.tables.functions[merged as usize];
         let same = function.start_line == held.start_line
-            && names(&function)
-                .into_iter()
-                .zip([held.name, held.system_name, held.file])
-                .all(|(own, held)| self.is_string(input, own as usize, held));
+            && self.is_string(input, function.name as usize, held.name)
+            && self.is_string(input, function.system_name as usize, held.system_name)
+            && self.is_string(input, function.file as usize, held.file);
         if same {
             self.functions[own] = merged;
         }
@@ -289,24 +273,22 @@ impl Absorber {
     fn function(&mut self, input: &mut Input<'_>, at: usize) -> u32 {
         if self.functions[at] == NONE {
             let function = input.scan.functions[at];
-            let [name, system_name, file] =
-                names(&function).map(|s| self.string(input, s as usize));
-            self.functions[at] = input.tables.function(FunctionEntry {
-                name,
-                system_name,
-                file,
+            let entry = FunctionEntry {
+                name: self.string(input, function.name as usize),
+                system_name: self.string(input, function.system_name as usize),
+                file: self.string(input, function.file as usize),
                 start_line: function.start_line,
-            });
+            };
+            self.functions[at] = input.tables.function(entry);
         }
         self.functions[at]
     }
 
     fn string(&mut self, input: &mut Input<'_>, at: usize) -> u32 {
         if self.strings[at] == NONE {
-            let digest = self.string_digest(input, at);
             let bytes = input.scan.strings[at].of(input.raw);
             let limit = input.limits.name_bytes;
-            self.strings[at] = input.tables.strings.intern_name(bytes, digest, limit);
+            self.strings[at] = input.tables.strings.intern_name(bytes, limit);
         }
         self.strings[at]
     }
@@ -365,16 +347,9 @@ impl Absorber {
     }
 }
 
-fn names(function: &ScannedFunction) -> [i64; 3] {
-    [function.name, function.system_name, function.file]
-}
-
 fn given_labels(options: &AddOptions<'_>, limits: &Limits, tables: &mut Tables) -> Vec<LabelEntry> {
     let strings = &mut tables.strings;
-    let mut name = |s: &str| {
-        let digest = strings.digest(s.as_bytes());
-        strings.intern_name(s.as_bytes(), digest, limits.name_bytes)
-    };
+    let mut name = |s: &str| strings.intern_name(s.as_bytes(), limits.name_bytes);
     let given = options.labels.iter().map(|&(key, text)| LabelEntry {
         key: name(key),
         text: name(text),

@@ -226,14 +226,31 @@ fn settle_locations(tables: &mut Tables, used: &Used) {
 
 /// Stacks from the root, so that neighbours share callers (and compress well).
 fn settle_stacks(tables: &mut Tables, used: &Used) -> Vec<u32> {
-    let mut order: Vec<u32> = positions(&used.stacks).collect();
-    order.sort_unstable_by(|&a, &b| {
-        let (a, b) = (tables.stacks.get(a), tables.stacks.get(b));
-        a.iter().rev().cmp(b.iter().rev())
+    let stacks = &tables.stacks;
+    let mut order: Vec<(u128, u32)> =
+        positions(&used.stacks).map(|i| (root_key(stacks.get(i)), i)).collect();
+    order.sort_unstable_by(|&(a_key, a), &(b_key, b)| {
+        a_key.cmp(&b_key).then_with(|| {
+            let (a, b) = (stacks.get(a), stacks.get(b));
+            a.iter().rev().cmp(b.iter().rev())
+        })
     });
+    let order: Vec<u32> = order.into_iter().map(|(_, i)| i).collect();
     let rank = ranks(&order, tables.stacks.ranges.len());
     tables.stacks.ranges = reordered(&tables.stacks.ranges, &order);
     rank
+}
+
+/// The part of a stack nearest the root, as a number of the same order.
+fn root_key(stack: &[u32]) -> u128 {
+    /// Enough for most tables of locations; the rest counts as equal.
+    const BITS: u32 = 21;
+    const MOST: u32 = (1 << BITS) - 1;
+    let mut roots = stack.iter().rev();
+    (0..u128::BITS / BITS).fold(0, |key, _| {
+        let frame = roots.next().map_or(0, |&l| (l + 1).min(MOST));
+        key << BITS | u128::from(frame)
+    })
 }
 
 fn settle_label_sets(tables: &mut Tables, used: &Used) -> Vec<u32> {

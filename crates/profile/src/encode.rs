@@ -102,25 +102,35 @@ impl<'a> Encoder<'a> {
 
     fn samples(&mut self, out: &mut Vec<u8>) {
         let types = self.tables.types;
+        let label_sets = self.label_sets();
         for (i, &(stack, label_set)) in self.tables.samples.iter().enumerate() {
             self.message.clear();
             self.inner.clear();
-            for &location in self.tables.stacks.get(stack) {
-                varint(&mut self.inner, u64::from(location) + 1);
-            }
+            let stack = self.tables.stacks.get(stack);
+            varints(&mut self.inner, stack.iter().map(|&l| u64::from(l) + 1));
             if !self.inner.is_empty() {
                 bytes(&mut self.message, 1, &self.inner);
             }
             self.inner.clear();
-            for &value in &self.merged.values[i * types..][..types] {
-                varint(&mut self.inner, value as u64);
-            }
+            let values = &self.merged.values[i * types..][..types];
+            varints(&mut self.inner, values.iter().map(|&v| v as u64));
             bytes(&mut self.message, 2, &self.inner);
-            for label in self.tables.label_sets.get(label_set) {
-                self.label(label);
-            }
+            self.message.extend_from_slice(&label_sets[label_set as usize]);
             bytes(out, 2, &self.message);
         }
+    }
+
+    /// Each set of labels as it stands in a sample.
+    fn label_sets(&mut self) -> Vec<Vec<u8>> {
+        let mut encoded = Vec::with_capacity(self.tables.label_sets.ranges.len());
+        for i in 0..self.tables.label_sets.ranges.len() {
+            self.message.clear();
+            for label in self.tables.label_sets.get(i as u32) {
+                self.label(label);
+            }
+            encoded.push(self.message.clone());
+        }
+        encoded
     }
 
     fn label(&mut self, label: &LabelEntry) {
@@ -240,6 +250,26 @@ fn varint(out: &mut Vec<u8>, mut value: u64) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+/// Many varints, written into room made beforehand.
+#[inline]
+fn varints(out: &mut Vec<u8>, values: impl ExactSizeIterator<Item = u64>) {
+    const LONGEST: usize = 10;
+    let start = out.len();
+    out.resize(start + values.len() * LONGEST, 0);
+    let room = &mut out[start..];
+    let mut len = 0;
+    for mut value in values {
+        while value >= 0x80 {
+            room[len] = value as u8 | 0x80;
+            value >>= 7;
+            len += 1;
+        }
+        room[len] = value as u8;
+        len += 1;
+    }
+    out.truncate(start + len);
 }
 
 /// A number, left out when 0 as proto3 does.

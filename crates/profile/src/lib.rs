@@ -16,6 +16,7 @@ mod encode;
 mod error;
 mod header;
 mod ids;
+mod index;
 mod inflate;
 pub mod limits;
 mod merge;

@@ -86,22 +86,21 @@ const N9: u64 = key(9, VARINT);
 const N10: u64 = key(10, VARINT);
 const LINES: u64 = key(4, BYTES);
 
-pub(crate) fn mapping(bytes: &[u8]) -> Result<ScannedMapping, WireError> {
+pub(crate) fn mapping(mut reader: Reader<'_>) -> Result<ScannedMapping, WireError> {
     let mut mapping = ScannedMapping::default();
-    let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
-        match reader.varint()? {
-            N1 => mapping.id = reader.varint()?,
-            N2 => mapping.start = reader.varint()?,
-            N3 => mapping.limit = reader.varint()?,
-            N4 => mapping.offset = reader.varint()?,
-            N5 => mapping.file = reader.varint()? as i64,
-            N6 => mapping.build_id = reader.varint()? as i64,
-            N7 => mapping.has[0] = reader.varint()? != 0,
-            N8 => mapping.has[1] = reader.varint()? != 0,
-            N9 => mapping.has[2] = reader.varint()? != 0,
-            N10 => mapping.has[3] = reader.varint()? != 0,
-            other => reader.skip(other, 10)?,
+        match reader.field()? {
+            (N1, number) => mapping.id = number,
+            (N2, number) => mapping.start = number,
+            (N3, number) => mapping.limit = number,
+            (N4, number) => mapping.offset = number,
+            (N5, number) => mapping.file = number as i64,
+            (N6, number) => mapping.build_id = number as i64,
+            (N7, number) => mapping.has[0] = number != 0,
+            (N8, number) => mapping.has[1] = number != 0,
+            (N9, number) => mapping.has[2] = number != 0,
+            (N10, number) => mapping.has[3] = number != 0,
+            (other, value) => reader.skip(other, value, 10)?,
         }
     }
     Ok(mapping)
@@ -109,19 +108,18 @@ pub(crate) fn mapping(bytes: &[u8]) -> Result<ScannedMapping, WireError> {
 
 /// Reads a location; its lines are put at the end of `lines`.
 pub(crate) fn location(
-    bytes: &[u8],
+    mut reader: Reader<'_>,
     lines: &mut Vec<ScannedLine>,
 ) -> Result<ScannedLocation, WireError> {
     let mut location = ScannedLocation::default();
-    let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
-        match reader.varint()? {
-            N1 => location.id = reader.varint()?,
-            N2 => location.mapping = reader.varint()?,
-            N3 => location.address = reader.varint()?,
-            LINES => lines.push(line(reader.bytes()?)?),
-            N5 => location.folded = reader.varint()? != 0,
-            other => reader.skip(other, 5)?,
+        match reader.field()? {
+            (N1, number) => location.id = number,
+            (N2, number) => location.mapping = number,
+            (N3, number) => location.address = number,
+            (LINES, len) => lines.push(line(reader.message(len)?)?),
+            (N5, number) => location.folded = number != 0,
+            (other, value) => reader.skip(other, value, 5)?,
         }
     }
     location.lines_end = lines.len() as u32;
@@ -129,60 +127,56 @@ pub(crate) fn location(
 }
 
 #[inline]
-fn line(bytes: &[u8]) -> Result<ScannedLine, WireError> {
+fn line(mut reader: Reader<'_>) -> Result<ScannedLine, WireError> {
     let mut line = ScannedLine::default();
-    let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
-        match reader.varint()? {
-            N1 => line.function = reader.varint()?,
-            N2 => line.line = reader.varint()? as i64,
-            N3 => line.column = reader.varint()? as i64,
-            other => reader.skip(other, 3)?,
+        match reader.field()? {
+            (N1, number) => line.function = number,
+            (N2, number) => line.line = number as i64,
+            (N3, number) => line.column = number as i64,
+            (other, value) => reader.skip(other, value, 3)?,
         }
     }
     Ok(line)
 }
 
-pub(crate) fn function(bytes: &[u8]) -> Result<ScannedFunction, WireError> {
+pub(crate) fn function(mut reader: Reader<'_>) -> Result<ScannedFunction, WireError> {
     let mut function = ScannedFunction::default();
-    let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
-        match reader.varint()? {
-            N1 => function.id = reader.varint()?,
-            N2 => function.name = reader.varint()? as i64,
-            N3 => function.system_name = reader.varint()? as i64,
-            N4 => function.file = reader.varint()? as i64,
-            N5 => function.start_line = reader.varint()? as i64,
-            other => reader.skip(other, 5)?,
+        match reader.field()? {
+            (N1, number) => function.id = number,
+            (N2, number) => function.name = number as i64,
+            (N3, number) => function.system_name = number as i64,
+            (N4, number) => function.file = number as i64,
+            (N5, number) => function.start_line = number as i64,
+            (other, value) => reader.skip(other, value, 5)?,
         }
     }
     Ok(function)
 }
 
 #[inline]
-pub(crate) fn label(bytes: &[u8]) -> Result<WrittenLabel, WireError> {
+pub(crate) fn label(mut reader: Reader<'_>) -> Result<WrittenLabel, WireError> {
     let mut label = WrittenLabel::default();
-    let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
-        match reader.varint()? {
-            N1 => label.key = reader.varint()? as i64,
-            N2 => label.text = reader.varint()? as i64,
-            N3 => label.number = reader.varint()? as i64,
-            N4 => label.unit = reader.varint()? as i64,
-            other => reader.skip(other, 4)?,
+        match reader.field()? {
+            (N1, number) => label.key = number as i64,
+            (N2, number) => label.text = number as i64,
+            (N3, number) => label.number = number as i64,
+            (N4, number) => label.unit = number as i64,
+            (other, value) => reader.skip(other, value, 4)?,
         }
     }
     Ok(label)
 }
 
-pub(crate) fn value_type(bytes: &[u8]) -> Result<(i64, i64), WireError> {
+pub(crate) fn value_type(mut reader: Reader<'_>) -> Result<(i64, i64), WireError> {
     let mut pair = (0, 0);
-    let mut reader = Reader::new(bytes);
     while !reader.is_empty() {
-        match reader.varint()? {
-            N1 => pair.0 = reader.varint()? as i64,
-            N2 => pair.1 = reader.varint()? as i64,
-            other => reader.skip(other, 2)?,
+        match reader.field()? {
+            (N1, number) => pair.0 = number as i64,
+            (N2, number) => pair.1 = number as i64,
+            (other, value) => reader.skip(other, value, 2)?,
         }
     }
     Ok(pair)
@@ -202,27 +196,32 @@ impl From<WireError> for HeaderError {
 }
 
 impl ScannedHeader {
-    /// Takes the field of `key`, whose payload `reader` is at.
-    pub(crate) fn take(&mut self, key: u64, reader: &mut Reader<'_>) -> Result<(), HeaderError> {
+    /// Takes a field whose key and varint were read off `reader`.
+    pub(crate) fn take(
+        &mut self,
+        key: u64,
+        value: u64,
+        reader: &mut Reader<'_>,
+    ) -> Result<(), HeaderError> {
         const PERIOD_TYPE: u64 = self::key(11, BYTES);
         const COMMENTS: u64 = self::key(13, BYTES);
-        let number = match key {
-            PERIOD_TYPE => {
-                self.period_type = value_type(reader.bytes()?)?;
-                return Ok(());
-            }
+        match key {
+            PERIOD_TYPE => self.period_type = value_type(reader.message(value)?)?,
             COMMENTS => {
-                let mut packed = Reader::new(reader.bytes()?);
+                let mut packed = reader.message(value)?;
                 while !packed.is_empty() {
                     self.comments.push(packed.varint()? as i64);
                 }
-                return Ok(());
             }
             _ if key & 7 == VARINT && matches!(key >> 3, 7..=10 | 12..=15) => {
-                reader.varint()? as i64
+                self.take_number(key, value as i64)?;
             }
-            _ => return Ok(reader.skip(key, 15)?),
-        };
+            _ => reader.skip(key, value, 15)?,
+        }
+        Ok(())
+    }
+
+    fn take_number(&mut self, key: u64, number: i64) -> Result<(), HeaderError> {
         match key >> 3 {
             7 => self.drop_frames = number,
             8 => self.keep_frames = number,

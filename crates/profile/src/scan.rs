@@ -134,16 +134,19 @@ impl Scan {
     fn read_tables(&mut self, raw: &[u8], limits: &Limits, all: bool) -> Result<(), DecodeError> {
         let mut reader = Reader::new(raw);
         while !reader.is_empty() {
-            let start = raw.len() - reader.left();
-            let top_level = |e| self.top_level(raw, e, start);
-            let key = reader.varint().map_err(top_level)?;
-            if key & 7 == BYTES && key >> 3 <= 6 && key >> 3 > 0 {
-                let bytes = reader.bytes().map_err(top_level)?;
-                let end = raw.len() - reader.left();
-                let span = Span { start: (end - bytes.len()) as u32, len: bytes.len() as u32 };
-                self.read_entry(key >> 3, bytes, span, limits, all)?;
+            let start = raw.len() - reader.rest().len();
+            let (key, value) = reader.field().map_err(|e| self.top_level(raw, e, start))?;
+            if key & 7 == BYTES && matches!(key >> 3, 1..=6) {
+                let message = reader.message(value);
+                let message = message.map_err(|e| self.top_level(raw, e, start))?;
+                let end = raw.len() - reader.rest().len();
+                let len = message.rest().len();
+                let span = Span { start: (end - len) as u32, len: len as u32 };
+                self.read_entry(key >> 3, message, span, limits, all)?;
             } else {
-                self.read_header_field(raw, key, &mut reader, start, limits)?;
+                let taken = self.header.take(key, value, &mut reader);
+                taken.map_err(|e| self.header_error(raw, e, start))?;
+                limited("comments", self.header.comments.len(), limits.strings)?;
             }
         }
         Ok(())
@@ -153,7 +156,7 @@ impl Scan {
     fn read_entry(
         &mut self,
         field: u64,
-        bytes: &[u8],
+        message: Reader<'_>,
         span: Span,
         limits: &Limits,
         all: bool,
@@ -165,48 +168,40 @@ impl Scan {
                 limited("samples", self.sample_spans.len(), limits.samples)
             }
             4 if all => {
-                let location = messages::location(bytes, &mut self.lines).map_err(nested)?;
+                let location = messages::location(message, &mut self.lines).map_err(nested)?;
                 self.locations.push(location);
                 limited("lines", self.lines.len(), limits.strings)?;
                 limited("locations", self.locations.len(), limits.locations)
             }
             5 if all => {
-                self.functions.push(messages::function(bytes).map_err(nested)?);
+                self.functions.push(messages::function(message).map_err(nested)?);
                 limited("functions", self.functions.len(), limits.locations)
             }
             6 => {
-                if self.strings.is_empty() && !bytes.is_empty() {
+                if self.strings.is_empty() && !message.is_empty() {
                     return Err(Broken::FirstString.into());
                 }
                 self.strings.push(span);
                 limited("strings", self.strings.len(), limits.strings)
             }
             3 if all => {
-                self.mappings.push(messages::mapping(bytes).map_err(nested)?);
+                self.mappings.push(messages::mapping(message).map_err(nested)?);
                 limited("mappings", self.mappings.len(), limits.locations)
             }
             1 => {
                 let types = &mut self.header.sample_types;
-                types.push(messages::value_type(bytes).map_err(nested)?);
+                types.push(messages::value_type(message).map_err(nested)?);
                 limited("sample types", types.len(), limits.sample_types)
             }
             _ => Ok(()),
         }
     }
 
-    #[inline(never)]
-    fn read_header_field(
-        &mut self,
-        raw: &[u8],
-        key: u64,
-        reader: &mut Reader<'_>,
-        start: usize,
-        limits: &Limits,
-    ) -> Result<(), DecodeError> {
-        match self.header.take(key, reader) {
-            Ok(()) => limited("comments", self.header.comments.len(), limits.strings),
-            Err(HeaderError::Concatenated) => Err(Broken::Concatenated.into()),
-            Err(HeaderError::Wire(e)) => Err(self.top_level(raw, e, start)),
+    #[cold]
+    fn header_error(&self, raw: &[u8], error: HeaderError, start: usize) -> DecodeError {
+        match error {
+            HeaderError::Concatenated => Broken::Concatenated.into(),
+            HeaderError::Wire(e) => self.top_level(raw, e, start),
         }
     }
 
@@ -300,13 +295,14 @@ impl Scan {
         if self.header.sample_types.is_empty() && samples > 0 {
             return Err(Broken::NoSampleTypes { samples }.into());
         }
-        for (sample, span) in spans.iter().enumerate() {
-            let bytes = span.of(raw);
-            if self.stacks.len() + bytes.len() > limits.frames {
-                let frames = count_frames(bytes).map_err(|e| not_pprof(e, span.start as usize))?;
+        for (sample, &span) in spans.iter().enumerate() {
+            let start = span.start as usize;
+            let message = Reader::new(span.of(raw));
+            if self.stacks.len() + message.rest().len() > limits.frames {
+                let frames = count_frames(message).map_err(|e| not_pprof(e, start))?;
                 limited("frames", self.stacks.len() + frames, limits.frames)?;
             }
-            self.scan_sample(bytes, sample).map_err(|e| e.at(span.start as usize))?;
+            self.scan_sample(message, sample).map_err(|e| e.at(start))?;
             limited("values", self.values.len(), limits.frames)?;
             limited("labels", self.labels.len(), limits.strings)?;
             self.samples.push(ScannedSample {
@@ -317,30 +313,27 @@ impl Scan {
         Ok(())
     }
 
-    fn scan_sample(&mut self, bytes: &[u8], sample: usize) -> Result<(), SampleError> {
+    fn scan_sample(&mut self, message: Reader<'_>, sample: usize) -> Result<(), SampleError> {
         let first = self.stacks.len();
         let mut values = 0;
-        let mut reader = Reader::new(bytes);
+        let mut reader = message;
         while !reader.is_empty() {
-            match reader.varint()? {
-                PACKED_LOCATIONS => self.scan_locations(reader.bytes()?)?,
-                PACKED_VALUES => {
-                    let mut packed = Reader::new(reader.bytes()?);
+            match reader.field()? {
+                (PACKED_LOCATIONS, len) => self.scan_locations(reader.message(len)?)?,
+                (PACKED_VALUES, len) => {
+                    let mut packed = reader.message(len)?;
                     while !packed.is_empty() {
                         self.scan_value(packed.varint()?, &mut values);
                     }
                 }
-                LABEL => self.scan_label(reader.bytes()?)?,
-                LOCATION => {
-                    let id = reader.varint()?;
-                    self.stacks.push(self.location_ids.get(id));
-                }
-                VALUE => self.scan_value(reader.varint()?, &mut values),
-                other => reader.skip(other, 3)?,
+                (LABEL, len) => self.scan_label(reader.message(len)?)?,
+                (LOCATION, id) => self.stacks.push(self.location_ids.get(id)),
+                (VALUE, value) => self.scan_value(value, &mut values),
+                (other, value) => reader.skip(other, value, 3)?,
             }
         }
         if self.stacks[first..].contains(&NONE) {
-            return Err(self.dangling(bytes, sample)?.into());
+            return Err(self.dangling(message, sample)?.into());
         }
         let types = self.header.sample_types.len();
         if values != types {
@@ -350,9 +343,8 @@ impl Scan {
     }
 
     #[inline]
-    fn scan_locations(&mut self, bytes: &[u8]) -> Result<(), WireError> {
-        self.stacks.reserve(bytes.len());
-        let mut packed = Reader::new(bytes);
+    fn scan_locations(&mut self, mut packed: Reader<'_>) -> Result<(), WireError> {
+        self.stacks.reserve(packed.rest().len());
         while !packed.is_empty() {
             let position = self.location_ids.get(packed.varint()?);
             self.stacks.push(position);
@@ -369,8 +361,8 @@ impl Scan {
     }
 
     #[inline]
-    fn scan_label(&mut self, bytes: &[u8]) -> Result<(), SampleError> {
-        let written = messages::label(bytes)?;
+    fn scan_label(&mut self, message: Reader<'_>) -> Result<(), SampleError> {
+        let written = messages::label(message)?;
         let len = self.strings.len();
         let mut label = ScannedLabel {
             key: string_index("label.key", written.key, len)?,
@@ -390,9 +382,9 @@ impl Scan {
 
     /// Names the location that a sample misses.
     #[cold]
-    fn dangling(&self, bytes: &[u8], sample: usize) -> Result<Broken, WireError> {
+    fn dangling(&self, message: Reader<'_>, sample: usize) -> Result<Broken, WireError> {
         let mut missing = 0;
-        each_location(bytes, |id| {
+        each_location(message, |id| {
             if missing == 0 && self.location_ids.get(id) == NONE {
                 missing = id;
             }
@@ -408,24 +400,23 @@ const PACKED_VALUES: u64 = 2 << 3 | BYTES;
 const LABEL: u64 = 3 << 3 | BYTES;
 
 /// How many locations a sample names, without keeping them.
-fn count_frames(bytes: &[u8]) -> Result<usize, WireError> {
+fn count_frames(message: Reader<'_>) -> Result<usize, WireError> {
     let mut frames = 0;
-    each_location(bytes, |_| frames += 1)?;
+    each_location(message, |_| frames += 1)?;
     Ok(frames)
 }
 
-fn each_location(bytes: &[u8], mut f: impl FnMut(u64)) -> Result<(), WireError> {
-    let mut reader = Reader::new(bytes);
+fn each_location(mut reader: Reader<'_>, mut f: impl FnMut(u64)) -> Result<(), WireError> {
     while !reader.is_empty() {
-        match reader.varint()? {
-            LOCATION => f(reader.varint()?),
-            PACKED_LOCATIONS => {
-                let mut packed = Reader::new(reader.bytes()?);
+        match reader.field()? {
+            (LOCATION, id) => f(id),
+            (PACKED_LOCATIONS, len) => {
+                let mut packed = reader.message(len)?;
                 while !packed.is_empty() {
                     f(packed.varint()?);
                 }
             }
-            other => reader.skip(other, 0)?,
+            (other, value) => reader.skip(other, value, 0)?,
         }
     }
     Ok(())

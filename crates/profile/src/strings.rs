@@ -1,59 +1,12 @@
-//! Interned strings and the hash index under every interned table.
+//! Interned strings.
 
 use std::borrow::Cow;
 use std::hash::BuildHasher;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
+use hashbrown::DefaultHashBuilder;
 
+use crate::index::Index;
 use crate::scan::Span;
-
-/// From hashes to positions in a table kept elsewhere.
-///
-/// Hashes are seeded at random per process: inputs come from strangers, who
-/// must not be able to choose what collides. No output depends on the seed.
-#[derive(Default)]
-pub(crate) struct Index {
-    slots: HashTable<Slot>,
-}
-
-#[derive(Clone, Copy)]
-struct Slot {
-    hash: u32,
-    position: u32,
-}
-
-/// Spreads the kept half of a hash over the bits that the table looks at.
-#[inline]
-fn spread(hash: u32) -> u64 {
-    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-impl Index {
-    /// The position whose entry `is` the one sought.
-    #[inline]
-    pub(crate) fn find(&self, hash: u64, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
-        let hash = hash as u32;
-        self.slots
-            .find(spread(hash), |slot| slot.hash == hash && is(slot.position))
-            .map(|slot| slot.position)
-    }
-
-    /// Forgets all entries.
-    pub(crate) fn clear(&mut self) {
-        self.slots.clear();
-    }
-
-    /// Remembers an entry that [`Index::find`] did not find.
-    pub(crate) fn insert(&mut self, hash: u64, position: u32) {
-        let hash = hash as u32;
-        self.slots.insert_unique(spread(hash), Slot { hash, position }, |slot| spread(slot.hash));
-    }
-
-    /// Bytes held.
-    pub(crate) fn held(&self) -> usize {
-        self.slots.allocation_size()
-    }
-}
 
 /// Strings, each held once, known by position; position 0 is the empty string.
 pub(crate) struct Strings {
@@ -96,9 +49,10 @@ impl Strings {
         }
     }
 
-    /// Interns a name from outside, given its [`Strings::digest`]: bytes that
-    /// are no UTF-8 are spelled out, what is longer than `limit` is cut.
-    pub(crate) fn intern_name(&mut self, bytes: &[u8], digest: u64, limit: usize) -> u32 {
+    /// Interns a name from outside: bytes that are no UTF-8 are spelled out,
+    /// what is longer than `limit` is cut.
+    pub(crate) fn intern_name(&mut self, bytes: &[u8], limit: usize) -> u32 {
+        let digest = self.digest(bytes);
         if let Some(position) = self.find(digest, bytes) {
             return position;
         }
@@ -112,9 +66,8 @@ impl Strings {
         }
     }
 
-    /// The hash of a string's bytes, under this process' seed.
     #[inline]
-    pub(crate) fn digest(&self, bytes: &[u8]) -> u64 {
+    fn digest(&self, bytes: &[u8]) -> u64 {
         self.hasher.hash_one(bytes)
     }
 

@@ -7,12 +7,13 @@
 //! location = (mapping, address from its start, lines, folded);
 //! sample = (locations, labels).
 
-use std::hash::{BuildHasher, Hasher};
+use std::hash::BuildHasher;
 
 use hashbrown::DefaultHashBuilder;
 
 use crate::ids::NONE;
-use crate::strings::{Index, Strings};
+use crate::index::Index;
+use crate::strings::Strings;
 
 /// Sizes of mappings that differ by less are equal.
 const PAGE: u64 = 0x1000;
@@ -67,8 +68,11 @@ impl Range {
     }
 }
 
+/// Hints of the first table; a power of two.
+const FEWEST_HINTS: usize = 1024;
+
 /// Where a location is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
     /// Position of the mapping, or [`NONE`].
     pub(crate) mapping: u32,
@@ -134,7 +138,6 @@ pub(crate) struct Tables {
     pub(crate) strings: Strings,
     pub(crate) mappings: Vec<MappingEntry>,
     pub(crate) functions: Vec<FunctionEntry>,
-    function_digests: Vec<u64>,
     pub(crate) locations: Vec<LocationEntry>,
     pub(crate) lines: Vec<LineEntry>,
     /// Locations, leaf first.
@@ -148,6 +151,8 @@ pub(crate) struct Tables {
     mapping_index: Index,
     function_index: Index,
     location_index: Index,
+    /// For a hint, the position of the location seen there last, or [`NONE`].
+    hints: Vec<u32>,
     /// Of each stack. A stack is interned only for a sample that follows.
     first_samples: Vec<u32>,
     /// All but the first samples of stacks.
@@ -162,7 +167,6 @@ impl Tables {
             strings: Strings::new(hasher.clone()),
             mappings: Vec::new(),
             functions: Vec::new(),
-            function_digests: Vec::new(),
             locations: Vec::new(),
             lines: Vec::new(),
             stacks: Lists::new(),
@@ -173,6 +177,7 @@ impl Tables {
             mapping_index: Index::default(),
             function_index: Index::default(),
             location_index: Index::default(),
+            hints: Vec::new(),
             first_samples: Vec::new(),
             sample_index: Index::default(),
             hasher,
@@ -204,71 +209,25 @@ impl Tables {
         (rank(a), names(a)) < (rank(b), names(b))
     }
 
-    /// The hash of a function, from those of its strings.
-    #[inline]
-    pub(crate) fn function_digest(&self, names: [u64; 3], start_line: i64) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        names.map(|digest| hasher.write_u64(digest));
-        hasher.write_i64(start_line);
-        hasher.finish()
-    }
-
     pub(crate) fn function(&mut self, entry: FunctionEntry) -> u32 {
-        let names = [entry.name, entry.system_name, entry.file];
-        let names = names.map(|s| self.strings.digest(self.strings.get(s).as_bytes()));
-        let digest = self.function_digest(names, entry.start_line);
+        let hash = self.hash(entry);
         let functions = &self.functions;
-        let found = self.function_index.find(digest, |i| functions[i as usize] == entry);
+        let found = self.function_index.find(hash, |i| functions[i as usize] == entry);
         found.unwrap_or_else(|| {
             let position = self.functions.len() as u32;
             self.functions.push(entry);
-            self.function_digests.push(digest);
-            self.function_index.insert(digest, position);
+            self.function_index.insert(hash, position);
             position
         })
     }
 
-    /// The hash of a location, from its lines' (function, line, column), the
-    /// function by its digest.
-    #[inline]
-    pub(crate) fn location_digest(
-        &self,
-        place: Place,
-        lines: impl Iterator<Item = (u64, i64, i64)>,
-    ) -> u64 {
-        let mut hasher = self.hasher.build_hasher();
-        hasher.write_u64(place.address);
-        hasher.write_u32(place.mapping);
-        hasher.write_u8(u8::from(place.folded));
-        for (function, line, column) in lines {
-            hasher.write_u64(function);
-            hasher.write_i64(line);
-            hasher.write_i64(column);
-        }
-        hasher.finish()
-    }
-
-    /// A location already merged whose lines are the `same`.
-    #[inline]
-    pub(crate) fn find_location(
-        &self,
-        digest: u64,
-        place: Place,
-        mut same: impl FnMut(&[LineEntry]) -> bool,
-    ) -> Option<u32> {
-        self.location_index.find(digest, |i| {
-            let location = &self.locations[i as usize];
-            location.place == place && same(location.lines.of(&self.lines))
-        })
-    }
-
     pub(crate) fn location(&mut self, place: Place, lines: &[LineEntry]) -> u32 {
-        let digests = lines.iter().map(|l| {
-            let function = self.function_digests[l.function as usize];
-            (function, l.line, l.column)
+        let hash = self.hash((place, lines));
+        let (locations, arena) = (&self.locations, &self.lines);
+        let found = self.location_index.find(hash, |i| {
+            let location = &locations[i as usize];
+            location.place == place && location.lines.of(arena) == lines
         });
-        let digest = self.location_digest(place, digests);
-        let found = self.find_location(digest, place, |held| held == lines);
         found.unwrap_or_else(|| {
             let position = self.locations.len() as u32;
             self.locations.push(LocationEntry {
@@ -276,9 +235,40 @@ impl Tables {
                 lines: Range { start: self.lines.len() as u32, len: lines.len() as u32 },
             });
             self.lines.extend_from_slice(lines);
-            self.location_index.insert(digest, position);
+            self.location_index.insert(hash, position);
             position
         })
+    }
+
+    /// The location last given for a hint.
+    #[inline]
+    pub(crate) fn hinted_location(&self, hint: u64) -> Option<(u32, &LocationEntry)> {
+        let position = *self.hints.get(self.hint_slot(hint))?;
+        Some((position, self.locations.get(position as usize)?))
+    }
+
+    /// Remembers a location by a hint, in place of what was there.
+    pub(crate) fn hint_location(&mut self, hint: u64, position: u32) {
+        if self.hints.len() < self.locations.len() * 2 {
+            self.grow_hints();
+        }
+        let slot = self.hint_slot(hint);
+        self.hints[slot] = position;
+    }
+
+    /// Doubles the hints. Those held are kept in both places they may belong.
+    fn grow_hints(&mut self) {
+        let size = (self.hints.len() * 2).max(FEWEST_HINTS);
+        self.hints.resize(size.max(1), NONE);
+        if size > FEWEST_HINTS {
+            self.hints.copy_within(..size / 2, size / 2);
+        }
+    }
+
+    #[inline]
+    fn hint_slot(&self, hint: u64) -> usize {
+        let spread = hint.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        spread as usize & self.hints.len().wrapping_sub(1)
     }
 
     pub(crate) fn stack(&mut self, locations: &[u32]) -> u32 {
@@ -352,7 +342,7 @@ impl Tables {
         self.location_index = Index::default();
         self.sample_index = Index::default();
         self.first_samples = Vec::new();
-        self.function_digests = Vec::new();
+        self.hints = Vec::new();
         self.stacks.index = Index::default();
         self.label_sets.index = Index::default();
     }
@@ -383,6 +373,6 @@ impl Tables {
             + self.location_index.held()
             + self.sample_index.held()
             + self.first_samples.capacity() * 4
-            + self.function_digests.capacity() * 8
+            + self.hints.capacity() * 4
     }
 }

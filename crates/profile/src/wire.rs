@@ -34,7 +34,7 @@ pub(crate) const VARINT: u64 = 0;
 /// Strings, messages and packed numbers.
 pub(crate) const BYTES: u64 = 2;
 
-/// What is left of a message.
+/// A message, or what is left of it.
 #[derive(Clone, Copy)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -51,10 +51,10 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// Bytes left.
+    /// What is left.
     #[inline]
-    pub(crate) fn left(&self) -> usize {
-        self.rest.len()
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
     }
 
     /// A varint; most are of one byte or two.
@@ -67,9 +67,47 @@ impl<'a> Reader<'a> {
             }
             [a, b, ref rest @ ..] if b < 0x80 => {
                 self.rest = rest;
-                Ok(u64::from(a & 0x7f) | u64::from(b) << 7)
+                Ok(two_bytes(a, b))
             }
             _ => self.long_varint(),
+        }
+    }
+
+    /// The key of a field and the varint behind it: the value, or the length of
+    /// the payload, which is then to be taken by [`Reader::message`]. Keys of
+    /// other wire types come with 0, to be skipped.
+    #[inline(always)]
+    pub(crate) fn field(&mut self) -> Result<(u64, u64), WireError> {
+        match *self.rest {
+            [key, a, ref rest @ ..] if key & 0x85 == 0 && a < 0x80 => {
+                self.rest = rest;
+                Ok((u64::from(key), u64::from(a)))
+            }
+            [key, a, b, ref rest @ ..] if key & 0x85 == 0 && b < 0x80 => {
+                self.rest = rest;
+                Ok((u64::from(key), two_bytes(a, b)))
+            }
+            _ => self.long_field(),
+        }
+    }
+
+    #[inline(never)]
+    fn long_field(&mut self) -> Result<(u64, u64), WireError> {
+        /// Not the end of a varint, so that none ends in what is not there.
+        const GAP: u64 = 0x80 << 56;
+        if let Some(&word) = self.rest.first_chunk::<8>() {
+            let word = u64::from_le_bytes(word);
+            if word & 0x85 == 0
+                && let Some((value, len)) = eight_bytes(word >> 8 | GAP)
+            {
+                self.rest = &self.rest[len + 1..];
+                return Ok((word & 0x7f, value));
+            }
+        }
+        let key = self.varint()?;
+        match key & 7 {
+            VARINT | BYTES => Ok((key, self.long_varint()?)),
+            _ => Ok((key, 0)),
         }
     }
 
@@ -95,27 +133,26 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A length and as many bytes.
+    /// The payload of the given length, which may be a message.
     #[inline(always)]
-    pub(crate) fn bytes(&mut self) -> Result<&'a [u8], WireError> {
-        let len = self.varint()?;
+    pub(crate) fn message(&mut self, len: u64) -> Result<Reader<'a>, WireError> {
         if len > self.rest.len() as u64 {
             return Err(WireError::Short);
         }
-        let (bytes, rest) = self.rest.split_at(len as usize);
+        let (message, rest) = self.rest.split_at(len as usize);
         self.rest = rest;
-        Ok(bytes)
+        Ok(Reader { rest: message })
     }
 
-    /// Steps over the field of `key`, unless the schema knows its number
-    /// (`1..=known`): then its wire type is wrong, or the caller had taken it.
+    /// Steps over the rest of a field whose key and varint were read, unless
+    /// the schema knows its number (`1..=known`): then its wire type is wrong.
     #[cold]
-    pub(crate) fn skip(&mut self, key: u64, known: u64) -> Result<(), WireError> {
+    pub(crate) fn skip(&mut self, key: u64, value: u64, known: u64) -> Result<(), WireError> {
         match key & 7 {
-            VARINT => self.varint().map(drop)?,
-            BYTES => self.bytes().map(drop)?,
-            1 => self.fixed(8)?,
-            5 => self.fixed(4)?,
+            VARINT => {}
+            BYTES => self.message(value).map(drop)?,
+            1 => self.message(8).map(drop)?,
+            5 => self.message(4).map(drop)?,
             _ => return Err(WireError::WireType),
         }
         let field = key >> 3;
@@ -124,11 +161,12 @@ impl<'a> Reader<'a> {
         }
         Ok(())
     }
+}
 
-    fn fixed(&mut self, len: usize) -> Result<(), WireError> {
-        self.rest = self.rest.get(len..).ok_or(WireError::Short)?;
-        Ok(())
-    }
+/// A varint of two bytes.
+#[inline(always)]
+fn two_bytes(a: u8, b: u8) -> u64 {
+    u64::from(a & 0x7f) | u64::from(b) << 7
 }
 
 /// The varint at the start of `word` and its length, if it ends within.
@@ -173,7 +211,7 @@ mod tests {
                     bytes.extend_from_slice(tail);
                     let mut reader = Reader::new(&bytes);
                     assert_eq!(reader.varint(), Ok(value));
-                    assert_eq!(reader.left(), tail.len());
+                    assert_eq!(reader.rest(), tail);
                 }
             }
         }
@@ -197,12 +235,34 @@ mod tests {
 
     #[test]
     fn known_fields_are_not_skipped() {
-        let skip = |key: u64, bytes: &[u8]| Reader::new(bytes).skip(key, 4);
-        assert_eq!(skip(5 << 3, &[1]), Ok(()));
-        assert_eq!(skip(1 << 3 | 1, &[0; 8]), Err(WireError::Mismatch));
-        assert_eq!(skip(9 << 3 | 1, &[0; 7]), Err(WireError::Short));
-        assert_eq!(skip(9 << 3 | 5, &[0; 4]), Ok(()));
-        assert_eq!(skip(9 << 3 | 3, &[0; 4]), Err(WireError::WireType));
-        assert_eq!(skip(2, &[1, 0]), Ok(()), "field number 0");
+        let skip = |bytes: &[u8]| {
+            let mut reader = Reader::new(bytes);
+            let (key, value) = reader.field()?;
+            reader.skip(key, value, 4)
+        };
+        assert_eq!(skip(&[5 << 3, 1]), Ok(()));
+        assert_eq!(skip(&[1 << 3 | 1, 0, 0, 0, 0, 0, 0, 0, 0]), Err(WireError::Mismatch));
+        assert_eq!(skip(&[9 << 3 | 1, 0, 0, 0, 0, 0, 0, 0]), Err(WireError::Short));
+        assert_eq!(skip(&[9 << 3 | 5, 0, 0, 0, 0]), Ok(()));
+        assert_eq!(skip(&[9 << 3 | 3, 0, 0, 0, 0]), Err(WireError::WireType));
+        assert_eq!(skip(&[2, 1, 0]), Ok(()), "field number 0");
+        assert_eq!(skip(&[4 << 3 | 2, 2, 0]), Err(WireError::Short));
+    }
+
+    #[test]
+    fn fields_are_read_alike_at_the_end_and_before_it() {
+        for shift in 0..64 {
+            let value = 1u64 << shift;
+            let mut bytes = vec![3 << 3];
+            bytes.extend(encoded(value));
+            let len = bytes.len();
+            assert_eq!(Reader::new(&bytes).field(), Ok((24, value)));
+            bytes.extend([0xff; 9]);
+            let mut reader = Reader::new(&bytes).message(len as u64).unwrap();
+            assert_eq!(reader.field(), Ok((24, value)));
+            assert!(reader.is_empty());
+            let mut cut = Reader::new(&bytes).message(len as u64 - 1).unwrap();
+            assert_eq!(cut.field(), Err(WireError::Short), "shift {shift}");
+        }
     }
 }
