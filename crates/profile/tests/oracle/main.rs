@@ -4,7 +4,8 @@
 //!
 //! What may differ, and is allowed for here: the time of a merge (pprof lets a
 //! zero reset it), sums beyond 64 bits (pprof wraps), names that are not UTF-8
-//! (Flambeau spells them out) and names beyond Flambeau's limit. Where pprof's
+//! (Flambeau spells them out), names beyond Flambeau's limit, and gzip with
+//! reserved flags (Flambeau refuses it, as its RFC says). Where pprof's
 //! result hangs on the order of inputs, its answer for Flambeau's order counts.
 #![allow(clippy::unwrap_used, missing_docs, unreachable_pub)]
 

@@ -158,6 +158,9 @@ fn broken_profiles() {
         let inputs = [bytes];
         let verdict = judge.ask(&Question { op: "check", inputs: &inputs, ..Question::default() });
         let ours = decode(&inputs[0], &limits());
+        if verdict.is_ok() && has_reserved_flags(&inputs[0]) {
+            continue;
+        }
         if verdict.is_ok() != ours.is_ok() {
             let kept = keep(&format!("broken-{seed}"), &inputs);
             panic!(
@@ -182,6 +185,12 @@ fn broken_profiles() {
     }
     let share = 100 * rejected / (accepted + rejected).max(1);
     assert!((20..=90).contains(&share), "{rejected} rejected, {accepted} accepted: damage is off");
+}
+
+/// A gzip member with flags that RFC 1952 (2.3.1.2) reserves and tells readers
+/// to refuse. Flambeau does; Go's gzip overlooks them.
+fn has_reserved_flags(bytes: &[u8]) -> bool {
+    bytes.windows(4).any(|head| head.starts_with(&[0x1f, 0x8b, 8]) && head[3] & 0xe0 != 0)
 }
 
 /// The comparison itself is worth something: a merge with one thing changed is
