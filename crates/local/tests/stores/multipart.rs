@@ -69,7 +69,7 @@ async fn wrong_completions_change_nothing() {
     let rig = Rig::new().await;
     let upload = begin(&rig, "k").await;
     let first = send(&rig, "k", &upload, 1, b"small").await;
-    let second = send(&rig, "k", &upload, 2, b"also small").await;
+    let second = send(&rig, "k", &upload, 2, &pattern(2, MIN_PART)).await;
     let refusal = |parts: Vec<CompletedPart>| {
         let complete = complete(&rig, "k", &upload, &parts);
         async move { code(&complete.send().await.unwrap_err()) }
