@@ -8,6 +8,7 @@
 
 use std::ops::Range;
 
+use crate::cardinality::Cardinality;
 use crate::ids::NONE;
 use crate::index::Index;
 use crate::limits::Limits;
@@ -34,6 +35,8 @@ pub(crate) struct Absorber {
     labels: Vec<LabelEntry>,
     /// Samples whose stacks were cut.
     pub(crate) stacks_cut: u64,
+    /// The values of labels over all inputs.
+    pub(crate) cardinality: Cardinality,
     /// Sets of labels that were cut.
     pub(crate) labels_cut: u64,
 }
@@ -332,6 +335,10 @@ impl Absorber {
             labels.truncate(input.limits.labels_per_sample);
             self.labels_cut += 1;
         }
+        for label in &mut labels {
+            *label = self.cardinality.admit(*label, input.limits, input.tables);
+        }
+        input.tables.sort_labels(&mut labels);
         let position = input.tables.label_set(&labels);
         self.labels = labels;
         position

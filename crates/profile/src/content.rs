@@ -2,8 +2,8 @@
 
 /// 64 bits of `bytes`: same bytes, same hash, on any machine in any version.
 ///
-/// It only breaks ties between inputs of the same time, so it must be stable
-/// and fast, not hard to collide.
+/// It breaks ties between inputs of the same time and chooses among values of
+/// labels, so it must be stable and fast, not hard to collide.
 pub(crate) fn content_hash(bytes: &[u8]) -> u64 {
     const K0: u64 = 0xa076_1d64_78bd_642f;
     const K1: u64 = 0xe703_7ed1_a0b4_28db;

@@ -101,6 +101,13 @@ impl Rank {
     }
 }
 
+impl Rank {
+    /// A rank by a given order, where there is one.
+    pub(crate) fn given(order: u64) -> Rank {
+        Rank { unknown_time: false, time_nanos: 0, content: order }
+    }
+}
+
 /// The headers merged so far.
 pub(crate) struct Headers {
     pub(crate) sample_types: Vec<ValueType>,

@@ -9,11 +9,17 @@
 //! and every limit it sets is a constant of [`limits`].
 
 mod absorb;
+mod callers;
 mod canon;
+mod cardinality;
 mod content;
 mod decode;
+mod diff;
+mod display_name;
 mod encode;
 mod error;
+mod filter;
+mod group;
 mod header;
 mod ids;
 mod index;
@@ -23,14 +29,23 @@ mod merge;
 mod merged;
 mod messages;
 pub mod proto;
+mod prune;
+mod rebuild;
 mod scan;
+mod selector;
 mod strings;
 mod tables;
+mod tags;
+mod temporality;
+mod units;
 mod wire;
 
 pub use decode::{decode, peek, validate};
+pub use diff::BASE_LABEL;
+pub use display_name::{DISPLAY_CHARS, DisplayName};
 pub use encode::{DEFAULT_LEVEL, encode, encode_gzip, gzip};
 pub use error::{Broken, DecodeError, DecodeErrorKind, MergeError};
+pub use filter::{Filter, Matched};
 pub use header::{FLAMBEAU_COMMENT, Header, ValueType};
 pub use inflate::inflate;
 pub use limits::Limits;
@@ -39,3 +54,7 @@ pub use merged::{
     Frame, Function, FunctionId, Label, LabelSetId, LabelValue, LocationId, Mapping, MappingId,
     Merged, Sample, StackId, Truncations,
 };
+pub use prune::{OTHER, Pruned};
+pub use selector::{Condition, Matcher, Selector, SelectorError};
+pub use tags::{TagFilter, TagFilterError};
+pub use temporality::{Delta, Temporality, UnknownTemporality};

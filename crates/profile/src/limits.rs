@@ -23,7 +23,7 @@ pub const MAX_FRAMES: usize = 16 << 20;
 /// [`crate::Truncations::stacks`].
 pub const MAX_STACK_DEPTH: usize = 8192;
 /// Labels on one sample. Beyond: the last by (text before number, key) are cut
-/// and the sample is counted in [`crate::Truncations::labels`].
+/// and the set of labels is counted in [`crate::Truncations::labels`].
 pub const MAX_LABELS_PER_SAMPLE: usize = 64;
 /// Distinct texts of one label key in one merged profile. Beyond: all but as
 /// many (chosen by a fixed hash, so that no order of inputs matters) become

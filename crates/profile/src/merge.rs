@@ -19,10 +19,13 @@ use crate::tables::Tables;
 /// time is the earliest known one whatever the order, and sums that no longer
 /// fit saturate, counted, instead of wrapping around.
 ///
-/// Merging is commutative (the same inputs in any order give the same bytes)
-/// and associative, but for headers that differ between inputs of the very
-/// same time. Memory grows with what is distinct among the inputs, not with
-/// how many there are.
+/// Merging is commutative: the same inputs in any order give the same bytes. It
+/// is associative as well, with one caveat: what google/pprof takes from the
+/// first input (order of comments, default sample type, doc url, frames to drop
+/// and keep, main mapping) comes from the earliest input that has it, or the
+/// least by content among those of one time, and a part merged before has only
+/// its earliest time. Memory grows with what is distinct among the inputs, not
+/// with how many there are.
 ///
 /// ```
 /// use flambeau_profile::{Limits, Merger, encode, proto};
@@ -140,11 +143,13 @@ impl Merger {
     /// # Errors
     /// [`MergeError::Nothing`] if nothing was added.
     pub fn finish(self) -> Result<Merged, MergeError> {
-        let state = self.state.ok_or(MergeError::Nothing)?;
+        let mut state = self.state.ok_or(MergeError::Nothing)?;
+        let cardinality = self.absorber.cardinality;
+        cardinality.settle(&mut state.tables);
         let truncations = Truncations {
             stacks: self.absorber.stacks_cut,
             labels: self.absorber.labels_cut,
-            label_values: 0,
+            label_values: cardinality.overflown,
             names: state.tables.strings.cut,
             comments: state.headers.comments_cut,
         };

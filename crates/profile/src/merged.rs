@@ -28,7 +28,7 @@ pub struct Truncations {
     pub stacks: u64,
     /// Sets of labels cut to [`crate::limits::MAX_LABELS_PER_SAMPLE`].
     pub labels: u64,
-    /// Label values that became [`crate::limits::OVERFLOW_VALUE`].
+    /// How often a value of a label made way for [`crate::limits::OVERFLOW_VALUE`].
     pub label_values: u64,
     /// Names cut to [`crate::limits::MAX_NAME_BYTES`].
     pub names: u64,
@@ -70,7 +70,7 @@ id! {
 pub struct Function<'a> {
     /// Its id.
     pub id: FunctionId,
-    /// The name, demangled where possible; any text.
+    /// The name, demangled where possible; any text, see [`crate::DisplayName`].
     pub name: &'a str,
     /// The name as the system has it.
     pub system_name: &'a str,

@@ -6,17 +6,17 @@ use std::path::PathBuf;
 use libdeflater::Decompressor;
 
 /// Inflates every file into one reused buffer; returns the bytes.
-pub fn inflate<'a>(files: impl Iterator<Item = &'a PathBuf>) -> usize {
+pub(crate) fn inflate<'a>(files: impl Iterator<Item = &'a PathBuf>) -> usize {
     each(files, <[u8]>::len)
 }
 
 /// Inflates every file and adds up every field of every message.
-pub fn walk<'a>(files: impl Iterator<Item = &'a PathBuf>) -> usize {
+pub(crate) fn walk<'a>(files: impl Iterator<Item = &'a PathBuf>) -> usize {
     each(files, |raw| fields(raw, PROFILE) as usize)
 }
 
 /// Bytes of the files, as stored and inflated.
-pub fn sizes<'a>(files: impl Iterator<Item = &'a PathBuf>) -> (usize, usize) {
+pub(crate) fn sizes<'a>(files: impl Iterator<Item = &'a PathBuf>) -> (usize, usize) {
     let mut gz = 0;
     let files = files.inspect(|f| gz += f.metadata().expect("a file").len() as usize);
     let raw = inflate(files);
