@@ -12,6 +12,8 @@
 mod compare;
 mod corpus;
 mod damage;
+mod diffing;
+mod filtering;
 mod generate;
 mod judge;
 mod merging;

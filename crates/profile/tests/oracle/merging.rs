@@ -79,7 +79,7 @@ fn permutations(items: Vec<Vec<u8>>) -> Vec<Vec<Vec<u8>>> {
 }
 
 /// pprof's text with the time that is meant: the earliest known one.
-fn with_earliest_time(pprof: Answer, inputs: &[Vec<u8>]) -> Answer {
+pub fn with_earliest_time(pprof: Answer, inputs: &[Vec<u8>]) -> Answer {
     let times = inputs.iter().filter_map(|i| peek(i, &limits()).ok().map(|h| h.time_nanos));
     let earliest = times.filter(|&time| time != 0).min().unwrap_or(0);
     let text = pprof?;
