@@ -1,1 +1,7 @@
-//! Stories across rooms, on the embedded stack and on independent servers.
+//! What stories need: profiles whose totals are known, a stack to run them on,
+//! the command to kill.
+
+pub mod command;
+pub mod judge;
+pub mod profiles;
+pub mod stack;
