@@ -5,8 +5,10 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/binary"
 	"flag"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"os"
 	"path/filepath"
@@ -70,6 +72,7 @@ func gzipCases() []odd {
 	return []odd{
 		{"odd-gzip-members.pb.gz", "one profile over three gzip members", append(append(deflated(body[:40]), deflated(nil)...), deflated(body[40:])...)},
 		{"odd-gzip-named.pb.gz", "a gzip header with name, comment and extra field", named(body)},
+		{"odd-gzip-header-sum.pb.gz", "a gzip header with a checksum of its own", withHeaderSum(zipped)},
 		{"odd-gzip-stored.pb.gz", "gzip around stored, uncompressed blocks", deflatedAt(body, gzip.NoCompression)},
 		{"bad-gzip-truncated.pb.gz", "gzip cut in the middle", zipped[:len(zipped)/2]},
 		{"bad-gzip-no-trailer.pb.gz", "gzip without its last four bytes", zipped[:len(zipped)-4]},
@@ -104,6 +107,14 @@ func named(data []byte) []byte {
 	must(err)
 	must(w.Close())
 	return b.Bytes()
+}
+
+// withHeaderSum sets the flag FHCRC and adds the sum (RFC 1952, 2.3.1).
+func withHeaderSum(zipped []byte) []byte {
+	head := bytes.Clone(zipped[:10])
+	head[3] |= 2
+	head = binary.LittleEndian.AppendUint16(head, uint16(crc32.ChecksumIEEE(head)))
+	return append(head, zipped[10:]...)
 }
 
 // writeBomb wraps a well-formed profile with one unknown field of `size` zero
