@@ -63,6 +63,8 @@ impl DynamoDbLocal {
             .args(["-cp", &format!("{}/*", jars.display())])
             .arg("com.amazonaws.services.dynamodbv2.local.main.ServerRunner")
             .args(["-inMemory", "-sharedDb", "-port", &port.to_string()])
+            // It writes a file about itself into its working directory.
+            .current_dir(&jars)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
