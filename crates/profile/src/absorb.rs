@@ -164,18 +164,30 @@ impl Absorber {
         let scan = input.scan;
         let lines = scan.lines_of(at);
         let hint = self.hint(input, place, lines);
-        let hinted = input.tables.hinted_location(hint);
-        if let Some((position, held)) = hinted
-            && held.place == place
-            && self.are_lines(input, lines, held.lines.of(&input.tables.lines))
-        {
-            self.locations[at] = position;
-            return position;
+        for position in input.tables.hinted(hint) {
+            if self.is_location(input, place, lines, position) {
+                self.locations[at] = position;
+                return position;
+            }
         }
         let position = self.new_location(input, at, place);
         input.tables.hint_location(hint, position);
         self.locations[at] = position;
         position
+    }
+
+    #[inline]
+    fn is_location(
+        &mut self,
+        input: &Input<'_>,
+        place: Place,
+        lines: &[ScannedLine],
+        position: u32,
+    ) -> bool {
+        let Some(held) = input.tables.locations.get(position as usize) else {
+            return false;
+        };
+        held.place == place && self.are_lines(input, lines, held.lines.of(&input.tables.lines))
     }
 
     /// What tells locations apart well and quickly: the address where there is

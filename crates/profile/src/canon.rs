@@ -25,14 +25,7 @@ pub(crate) fn settle(
     settle_locations(&mut tables, &used);
     let stacks = settle_stacks(&mut tables, &used);
     let label_sets = settle_label_sets(&mut tables, &used);
-    let mut order: Vec<(u32, u32, u32)> = live
-        .iter()
-        .map(|&i| {
-            let (stack, labels) = tables.samples[i as usize];
-            (stacks[stack as usize], label_sets[labels as usize], i)
-        })
-        .collect();
-    order.sort_unstable();
+    let order = by_stack(&tables, &live, &stacks, &label_sets);
     let sums = Sums::of(&tables, &order);
     tables.sums = Vec::new();
     tables.samples = order.iter().map(|&(s, l, _)| (s, l)).collect();
@@ -52,6 +45,39 @@ fn live_samples(tables: &Tables) -> Vec<u32> {
         .filter(|i| tables.sums[i * types..][..types].iter().any(|&sum| sum != 0))
         .map(|i| i as u32)
         .collect()
+}
+
+/// Samples as (stack, label set, old position), sorted. Stacks are counted, not
+/// compared: most have one sample, and only those of one stack need sorting.
+fn by_stack(
+    tables: &Tables,
+    live: &[u32],
+    stacks: &[u32],
+    label_sets: &[u32],
+) -> Vec<(u32, u32, u32)> {
+    let place = |i: u32| {
+        let (stack, labels) = tables.samples[i as usize];
+        (stacks[stack as usize], label_sets[labels as usize], i)
+    };
+    let mut ends = vec![0u32; tables.stacks.ranges.len() + 1];
+    for &i in live {
+        ends[place(i).0 as usize + 1] += 1;
+    }
+    for stack in 1..ends.len() {
+        ends[stack] += ends[stack - 1];
+    }
+    let mut next = ends.clone();
+    let mut order = vec![(0, 0, 0); live.len()];
+    for &i in live {
+        let sample = place(i);
+        let slot = &mut next[sample.0 as usize];
+        order[*slot as usize] = sample;
+        *slot += 1;
+    }
+    for stack in ends.windows(2).filter(|w| w[1] - w[0] > 1) {
+        order[stack[0] as usize..stack[1] as usize].sort_unstable();
+    }
+    order
 }
 
 /// Sums as profiles hold them, in the order of samples.
@@ -241,9 +267,10 @@ fn settle_stacks(tables: &mut Tables, used: &Used) -> Vec<u32> {
     rank
 }
 
-/// The part of a stack nearest the root, as a number of the same order.
+/// The part of a stack nearest the root, as a number. Its order is that of the
+/// frames, but for locations so many that they count as equal.
 fn root_key(stack: &[u32]) -> u128 {
-    /// Enough for most tables of locations; the rest counts as equal.
+    /// Six frames fit.
     const BITS: u32 = 21;
     const MOST: u32 = (1 << BITS) - 1;
     let mut roots = stack.iter().rev();

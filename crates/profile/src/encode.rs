@@ -7,8 +7,10 @@ use crate::merged::Merged;
 use crate::proto;
 use crate::tables::{LabelEntry, Tables};
 
-/// Gzip's usual middle: about 2.5 times the CPU of level 1 for a fifth less.
-pub const DEFAULT_LEVEL: u32 = 6;
+/// Fast, and hardly larger: merged profiles are sorted so that neighbours share
+/// callers. (1 000 CPU snapshots: 555 KB, at level 6 515 KB for twice the CPU;
+/// the same profile as google/pprof orders and packs it: 818 KB.)
+pub const DEFAULT_LEVEL: u32 = 1;
 
 /// The profile as raw protobuf.
 #[must_use]

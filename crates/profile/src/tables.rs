@@ -151,8 +151,8 @@ pub(crate) struct Tables {
     mapping_index: Index,
     function_index: Index,
     location_index: Index,
-    /// For a hint, the position of the location seen there last, or [`NONE`].
-    hints: Vec<u32>,
+    /// For a hint, the positions of the locations seen there last, or [`NONE`].
+    hints: Vec<[u32; 2]>,
     /// Of each stack. A stack is interned only for a sample that follows.
     first_samples: Vec<u32>,
     /// All but the first samples of stacks.
@@ -240,28 +240,28 @@ impl Tables {
         })
     }
 
-    /// The location last given for a hint.
+    /// The locations last given for a hint.
     #[inline]
-    pub(crate) fn hinted_location(&self, hint: u64) -> Option<(u32, &LocationEntry)> {
-        let position = *self.hints.get(self.hint_slot(hint))?;
-        Some((position, self.locations.get(position as usize)?))
+    pub(crate) fn hinted(&self, hint: u64) -> [u32; 2] {
+        let slot = self.hint_slot(hint);
+        self.hints.get(slot).copied().unwrap_or([NONE; 2])
     }
 
-    /// Remembers a location by a hint, in place of what was there.
+    /// Remembers a location by a hint, beside what was there last.
     pub(crate) fn hint_location(&mut self, hint: u64, position: u32) {
-        if self.hints.len() < self.locations.len() * 2 {
+        if self.hints.len() < self.locations.len() {
             self.grow_hints();
         }
         let slot = self.hint_slot(hint);
-        self.hints[slot] = position;
+        self.hints[slot] = [position, self.hints[slot][0]];
     }
 
     /// Doubles the hints. Those held are kept in both places they may belong.
     fn grow_hints(&mut self) {
-        let size = (self.hints.len() * 2).max(FEWEST_HINTS);
-        self.hints.resize(size.max(1), NONE);
-        if size > FEWEST_HINTS {
-            self.hints.copy_within(..size / 2, size / 2);
+        let held = self.hints.len();
+        self.hints.resize((held * 2).max(FEWEST_HINTS), [NONE; 2]);
+        if held > 0 {
+            self.hints.copy_within(..held, held);
         }
     }
 
@@ -373,6 +373,6 @@ impl Tables {
             + self.location_index.held()
             + self.sample_index.held()
             + self.first_samples.capacity() * 4
-            + self.hints.capacity() * 4
+            + self.hints.capacity() * 8
     }
 }

@@ -110,7 +110,7 @@ fn too_many_values_of_a_label_become_one_whatever_the_order() {
     let parts = [requests((50..100).rev()), requests(0..30), requests(30..50)];
     assert_eq!(texts(&merge(&parts, limits), "request"), kept);
     let stepwise: Vec<Vec<u8>> =
-        parts.iter().map(|p| merge(&[p.clone()], limits).encode()).collect();
+        parts.iter().map(|p| merge(std::slice::from_ref(p), limits).encode()).collect();
     assert_eq!(texts(&merge(&stepwise, limits), "request"), kept, "associative");
 }
 
@@ -145,4 +145,21 @@ fn a_full_merge_refuses_more_and_keeps_what_it_has() {
     assert!(matches!(error, MergeError::Full { limit: 40_000, .. }), "{error}");
     assert!(added > 5, "after {added}");
     assert_eq!(merger.finish().unwrap().totals(), [i128::from(added)]);
+}
+
+#[test]
+fn memory_grows_with_what_is_distinct_not_with_what_is_read() {
+    let inputs: Vec<Vec<u8>> = (0..10).map(|i| requests(10 * i..10 * i + 20)).collect();
+    let mut merger = Merger::new(Limits::default());
+    let mut held = Vec::new();
+    for round in 0..300 {
+        for input in &inputs {
+            merger.add(input, &AddOptions::default()).unwrap();
+        }
+        if round == 0 || round == 299 {
+            held.push(merger.bytes_held());
+        }
+    }
+    assert_eq!(held[0], held[1], "bytes held after 10 and after 3 000 inputs");
+    assert_eq!(merger.finish().unwrap().totals(), [300 * 10 * 20]);
 }

@@ -44,7 +44,7 @@ fn measure(case: &str, folder: &Path, limit: usize) {
         "walk" => floor::walk(files),
         "merge" => merge(files, None),
         "merge+gz" => merge(files, Some(DEFAULT_LEVEL)),
-        "merge+gz1" => merge(files, Some(1)),
+        "merge+gz6" => merge(files, Some(6)),
         _ => panic!("no case {case}"),
     };
     println!("{} {} {out}", cpu_ms() - before, peak_kib());
@@ -102,8 +102,9 @@ fn compare(corpus: &Path) {
 
 /// The first ten snapshots over and over: what is distinct stays the same.
 fn flat(folder: &Path, count: usize) {
-    let few = tempdir_of(folder, 10);
+    let few = few_of(folder, 10);
     let cost = run("merge", &few, count, 1);
+    std::fs::remove_dir_all(&few).ok();
     println!(
         "same 10 cpu snapshots, {count:>6} times: {:8.1} µs a snapshot, peak {:6.1} MB",
         cost.cpu_ms * 1e3 / count as f64,
@@ -111,7 +112,7 @@ fn flat(folder: &Path, count: usize) {
     );
 }
 
-fn tempdir_of(folder: &Path, count: usize) -> PathBuf {
+fn few_of(folder: &Path, count: usize) -> PathBuf {
     let few = std::env::temp_dir().join(format!("flambeau-bench-{}", std::process::id()));
     std::fs::create_dir_all(&few).expect("a temporary folder");
     for file in snapshots(folder).iter().take(count) {
@@ -124,7 +125,7 @@ fn tempdir_of(folder: &Path, count: usize) -> PathBuf {
 fn report(kind: &str, folder: &Path, count: usize, oracle: Option<&Path>) {
     let (gz, raw) = floor::sizes(snapshots(folder).iter().take(count));
     println!("\n{kind} × {count}: {:.2} MB gz, {:.2} MB raw", gz as f64 / 1e6, raw as f64 / 1e6);
-    let cases = ["inflate", "walk", "merge", "merge+gz", "merge+gz1"];
+    let cases = ["inflate", "walk", "merge", "merge+gz", "merge+gz6"];
     let costs = cases.map(|case| run(case, folder, count, RUNS));
     let google = oracle.map(|oracle| google(oracle, folder, count));
     for (case, cost) in cases.iter().zip(&costs) {
