@@ -43,6 +43,7 @@ fn row(service: &str, block: &BlockId, time: UnixMillis) -> BlockRow {
         label_sets: Vec::new(),
         more: false,
         children: Vec::new(),
+        arrivals: Default::default(),
         written: NOW,
     }
 }

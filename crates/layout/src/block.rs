@@ -8,7 +8,7 @@ use crate::{
     ids::BlockId,
     name::{LayoutError, ProfileType, ServiceName, TenantId},
     object::ObjectRange,
-    time::{UnixMillis, Window},
+    time::{Level, UnixMillis, Window},
 };
 
 /// Longest row, in bytes of its JSON. Rows are made to fit by
@@ -135,6 +135,30 @@ pub struct TypePart {
     pub points: Vec<Point>,
 }
 
+/// Snapshots that arrived far from the time they tell of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Arrivals {
+    /// Taken by S3 long after their window.
+    #[serde(default)]
+    pub late: u64,
+    /// Said to end after S3 took them; placed where they were taken.
+    #[serde(default)]
+    pub future: u64,
+}
+
+impl Arrivals {
+    fn are_timely(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl std::ops::AddAssign for Arrivals {
+    fn add_assign(&mut self, other: Self) {
+        self.late += other.late;
+        self.future += other.future;
+    }
+}
+
 /// One row of the blocks table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BlockRow {
@@ -162,6 +186,9 @@ pub struct BlockRow {
     /// Blocks rolled up into it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<BlockId>,
+    /// How far from their windows its snapshots arrived.
+    #[serde(default, skip_serializing_if = "Arrivals::are_timely")]
+    pub arrivals: Arrivals,
     /// When it was written.
     pub written: UnixMillis,
 }
@@ -176,8 +203,7 @@ impl BlockRow {
     /// The row's sort key in this state.
     #[must_use]
     pub fn sort(&self, state: RowState) -> String {
-        let head = Self::sort_prefix(state, self.window);
-        format!("{head}{:02}/{}", self.tier, self.block)
+        crate::sort_key::SortKey::of(self, state).to_string()
     }
 
     /// What the sort keys of a window's rows begin with.
@@ -199,7 +225,7 @@ impl BlockRow {
     /// When names alone outgrow the row.
     pub fn fit(mut self) -> Result<Self, LayoutError> {
         self.keep_label_sets(MAX_LABEL_SETS);
-        for buckets in [60, 30, 12, 4, 1] {
+        for buckets in buckets_of(self.window.level) {
             if self.json_bytes() <= MAX_ROW_BYTES {
                 return Ok(self);
             }
@@ -240,6 +266,17 @@ impl BlockRow {
     }
 }
 
+/// Into how many buckets a window's points may be coarsened, finest first. Each
+/// count divides the one before, so that coarse buckets are whole fine ones.
+#[must_use]
+pub fn buckets_of(level: Level) -> [i64; 5] {
+    match level {
+        Level::Minute | Level::Hour => [60, 30, 10, 5, 1],
+        Level::Day => [96, 48, 24, 6, 1],
+        Level::Month => [128, 64, 32, 8, 1],
+    }
+}
+
 /// Adds up points that fall into the same bucket of `width` milliseconds.
 #[must_use]
 pub fn coarsen(points: &[Point], width: i64) -> Vec<Point> {
@@ -265,7 +302,6 @@ pub fn coarsen(points: &[Point], width: i64) -> Vec<Point> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::time::Level;
 
     fn row(points: i64, sets: usize, typ: &str) -> BlockRow {
         let point =
@@ -292,6 +328,7 @@ mod tests {
             label_sets: (0..sets).map(label).collect(),
             more: false,
             children: vec![],
+            arrivals: Arrivals::default(),
             written: UnixMillis(0),
         }
     }

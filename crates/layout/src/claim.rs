@@ -48,6 +48,13 @@ pub struct ClaimRow {
 pub const CLAIM_LIFE_DAYS: i64 = 30;
 
 impl ClaimRow {
+    /// Whether a redelivery may still merge the snapshot: it was given up
+    /// because of what happened around it, not because of what it is.
+    #[must_use]
+    pub fn is_replaceable(&self) -> bool {
+        matches!(self.fate, Fate::Parked { reason: ParkReason::RetriesExhausted, .. })
+    }
+
     /// When the claim may be forgotten, in Unix seconds as TTL wants them.
     #[must_use]
     pub fn expires_secs(&self) -> i64 {

@@ -17,23 +17,28 @@ pub mod catalogue;
 pub mod claim;
 pub mod ids;
 pub mod implied;
+pub mod lifetime;
+pub mod mark;
 pub mod name;
 pub mod note;
 pub mod object;
 pub mod parked;
 pub mod snapshot;
+pub mod sort_key;
 pub mod time;
 
-pub use block::{BlockRow, LabelSet, Point, RowState, Total, TypePart};
+pub use block::{Arrivals, BlockRow, LabelSet, Point, RowState, Total, TypePart};
 pub use catalogue::ServiceEntry;
 pub use claim::{ClaimRow, Fate};
 pub use ids::{BlockId, BootId, EnvId, Identity, IdentityHash, SegmentId};
 pub use implied::implied_type;
+pub use mark::CommitMark;
 pub use name::{LayoutError, ProfileType, ServiceName, TenantId};
 pub use note::{BlockNote, Note, NoteError, SnapshotNote, Temporality};
 pub use object::{MergedKey, ObjectRange, SegmentKey};
 pub use parked::{ParkReason, ParkedKey, ParkedNote};
 pub use snapshot::{SnapshotKey, SnapshotShape};
+pub use sort_key::SortKey;
 pub use time::{KeyDate, Level, UnixMillis, Window};
 
 /// Version of everything stored: notes, rows, claims. A reader refuses what is

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     ids::{BlockId, SegmentId},
     name::{LayoutError, ProfileType, ServiceName, TenantId},
+    sort_key::parse_window,
     time::{KeyDate, Window},
 };
 
@@ -57,7 +58,7 @@ impl FromStr for SegmentKey {
     }
 }
 
-/// Key of one profile of a block above level 0:
+/// Key of one profile of a rolled-up block:
 /// `blocks/{tenant}/{service}/{level}/{window}/{block}/{type}.pb.gz`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct MergedKey {
@@ -73,12 +74,50 @@ pub struct MergedKey {
     pub typ: ProfileType,
 }
 
+impl MergedKey {
+    /// Prefix of all merged objects of a service.
+    #[must_use]
+    pub fn prefix(tenant: &TenantId, service: &ServiceName) -> String {
+        format!("{BLOCKS}{}/{}/", tenant.encoded(), service.encoded())
+    }
+
+    /// Prefix of the merged objects of one window.
+    #[must_use]
+    pub fn window_prefix(tenant: &TenantId, service: &ServiceName, window: Window) -> String {
+        format!("{}{}/{window}/", Self::prefix(tenant, service), window.level.number())
+    }
+}
+
 impl fmt::Display for MergedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { tenant, service, window, block, typ } = self;
-        let (tenant, service) = (tenant.encoded(), service.encoded());
-        let level = window.level.number();
-        write!(f, "{BLOCKS}{tenant}/{service}/{level}/{window}/{block}/{}.pb.gz", typ.encoded())
+        let prefix = Self::window_prefix(tenant, service, *window);
+        write!(f, "{prefix}{block}/{}.pb.gz", typ.encoded())
+    }
+}
+
+impl FromStr for MergedKey {
+    type Err = LayoutError;
+
+    fn from_str(key: &str) -> Result<Self, LayoutError> {
+        let malformed = || {
+            let expected = "blocks/{tenant}/{service}/{level}/{window}/{block}/{type}.pb.gz \
+                            was expected";
+            LayoutError::malformed("block key", key, expected)
+        };
+        let rest = key.strip_prefix(BLOCKS).and_then(|rest| rest.strip_suffix(".pb.gz"));
+        let parts: Vec<&str> = rest.ok_or_else(malformed)?.split('/').collect();
+        let [tenant, service, level, window, block, typ] = parts[..] else {
+            return Err(malformed());
+        };
+        let parsed = Self {
+            tenant: TenantId::from_encoded(tenant)?,
+            service: ServiceName::from_encoded(service)?,
+            window: parse_window(level, window).ok_or_else(malformed)?,
+            block: block.parse()?,
+            typ: ProfileType::from_encoded(typ)?,
+        };
+        if parsed.to_string() == key { Ok(parsed) } else { Err(malformed()) }
     }
 }
 
@@ -97,6 +136,14 @@ pub struct ObjectRange {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn merged_keys_print_and_parse() {
+        let key = "blocks/a%2Fb/%CE%BB/1/001794999600/b1/cpu.pb.gz";
+        assert_eq!(key.parse::<MergedKey>().unwrap().to_string(), key);
+        assert!("blocks/a/b/1/001794999601/b1/cpu.pb.gz".parse::<MergedKey>().is_err());
+        assert!("blocks/a/b/1/001794999600/b1.commit".parse::<MergedKey>().is_err());
+    }
 
     #[test]
     fn segment_keys_print_and_parse() {

@@ -86,6 +86,18 @@ impl Store {
         Err(StoreError::new(ErrorKind::Conflict, doing, "other writers were always first"))
     }
 
+    /// Forgets a service; nothing there is no error.
+    ///
+    /// # Errors
+    /// When DynamoDB refuses or cannot be reached.
+    pub async fn forget_service(
+        &self,
+        tenant: &TenantId,
+        service: &ServiceName,
+    ) -> Result<(), StoreError> {
+        self.delete_row(&ServiceEntry::partition(tenant), &service.encoded()).await
+    }
+
     async fn read_entry(
         &self,
         tenant: &TenantId,

@@ -17,12 +17,24 @@ pub(crate) const CLAIM_KEY: &str = "pk";
 /// Items per BatchGetItem.
 const MAX_BATCH: usize = 100;
 
+/// Marks a claim that a redelivery may replace.
+const REPLACEABLE: &str = "redo";
+
 pub(crate) fn claim_item(claim: &ClaimRow) -> Result<Item, StoreError> {
-    Ok(HashMap::from([
+    let mut item = HashMap::from([
         (CLAIM_KEY.to_owned(), item::text(claim.identity.as_str())),
         (item::EXPIRES.to_owned(), item::number(claim.expires_secs())),
         (item::DOC.to_owned(), item::doc(claim)?),
-    ]))
+    ]);
+    if claim.is_replaceable() {
+        item.insert(REPLACEABLE.to_owned(), AttributeValue::Bool(true));
+    }
+    Ok(item)
+}
+
+/// A claim may be put where there is none, or one that may be replaced.
+fn unclaimed() -> String {
+    format!("attribute_not_exists({CLAIM_KEY}) OR attribute_exists({REPLACEABLE})")
 }
 
 impl Store {
@@ -30,7 +42,7 @@ impl Store {
         let put = Put::builder()
             .table_name(&self.claims)
             .set_item(Some(claim_item(claim)?))
-            .condition_expression(format!("attribute_not_exists({CLAIM_KEY})"))
+            .condition_expression(unclaimed())
             .return_values_on_condition_check_failure(
                 aws_sdk_dynamodb::types::ReturnValuesOnConditionCheckFailure::AllOld,
             );
@@ -97,7 +109,7 @@ impl Store {
         let put = self.dynamo.put_item().table_name(&self.claims);
         let put = put
             .set_item(Some(claim_item(claim)?))
-            .condition_expression(format!("attribute_not_exists({CLAIM_KEY})"))
+            .condition_expression(unclaimed())
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         match put.send().await {
             Ok(_) => Ok(claim.clone()),

@@ -21,7 +21,7 @@ use crate::{
 pub const MAX_TRANSACTION_ITEMS: usize = 100;
 
 /// Attempts of one transaction when others hold its items.
-const MAX_ATTEMPTS: u32 = 8;
+pub(crate) const MAX_ATTEMPTS: u32 = 8;
 
 /// What one transaction commits.
 #[derive(Debug, Clone)]
@@ -166,7 +166,7 @@ fn describe(reasons: &[CancellationReason]) -> String {
 
 /// Doubling waits from 25 ms to 1.6 s. Spread by the token, so that two
 /// writers that met do not meet again.
-fn backoff(attempt: u32, token: &str) -> Duration {
+pub(crate) fn backoff(attempt: u32, token: &str) -> Duration {
     let spread = token
         .bytes()
         .fold(u64::from(attempt), |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));

@@ -15,6 +15,7 @@ mod config;
 mod error;
 mod item;
 mod objects;
+mod rollup;
 mod seam;
 mod tables;
 
@@ -23,6 +24,7 @@ pub use commit::{ChunkCommit, CommitOutcome, MAX_TRANSACTION_ITEMS};
 pub use config::{Config, ConfigError};
 pub use error::{ErrorKind, StoreError};
 pub use objects::{Got, ObjectInfo, Page, Put};
+pub use rollup::{MAX_CHILDREN, Rollup, RollupOutcome};
 pub use seam::{Effect, Hook, Seam};
 
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub struct Store {
     claims: String,
     blocks: String,
     seam: Option<Arc<dyn Seam>>,
+    page_size: Option<i32>,
 }
 
 impl std::fmt::Debug for Store {
@@ -64,6 +67,7 @@ impl Store {
             claims: format!("{}-claims", config.table),
             blocks: format!("{}-blocks", config.table),
             seam: None,
+            page_size: None,
         }
     }
 
@@ -72,6 +76,14 @@ impl Store {
     #[must_use]
     pub fn with_seam(mut self, seam: Arc<dyn Seam>) -> Self {
         self.seam = Some(seam);
+        self
+    }
+
+    /// The same store with at most this many rows per page of a query; for
+    /// tests that act between pages.
+    #[must_use]
+    pub fn with_page_size(mut self, rows: i32) -> Self {
+        self.page_size = Some(rows.max(1));
         self
     }
 

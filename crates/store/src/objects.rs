@@ -125,6 +125,18 @@ impl Store {
         Ok(bytes)
     }
 
+    /// The size of an object; `None` when there is none. One HEAD.
+    ///
+    /// # Errors
+    /// When S3 refuses or cannot be reached.
+    pub async fn size_of(&self, key: &str) -> Result<Option<u64>, StoreError> {
+        match self.s3.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(head) => Ok(Some(head.content_length().unwrap_or(0).unsigned_abs())),
+            Err(error) if status(&error) == Some(404) => Ok(None),
+            Err(error) => Err(StoreError::sdk(format!("look at object `{key}`"), error)),
+        }
+    }
+
     /// Lists up to 1000 objects below `prefix`, from the `next` of the page
     /// before.
     ///

@@ -16,8 +16,18 @@ pub enum Effect {
     CommitChunk(String),
     /// Claims outside a chunk are put.
     PutClaim(String),
-    /// Index rows are changed outside a chunk.
-    ChangeRows(String),
+    /// A rollup is put and its children are covered (T1); names the rollup's key.
+    RollUp(String),
+    /// A covered child's `done` row is put (first half of T2).
+    PutDone(String),
+    /// A covered child's `open` row is deleted (second half of T2).
+    DeleteOpen(String),
+    /// A tombstone is put under an `open` key.
+    Bar(String),
+    /// A row is put as a rebuild found it.
+    RestoreRow(String),
+    /// A row is deleted for good.
+    DeleteRow(String),
     /// A catalogue row is written.
     PutCatalogue(String),
 }
@@ -29,7 +39,12 @@ impl fmt::Display for Effect {
             Self::DeleteObject(key) => ("delete object", key),
             Self::CommitChunk(block) => ("commit chunk", block),
             Self::PutClaim(claim) => ("put claim", claim),
-            Self::ChangeRows(what) => ("change rows", what),
+            Self::RollUp(key) => ("roll up into", key),
+            Self::PutDone(key) => ("put", key),
+            Self::DeleteOpen(key) => ("delete", key),
+            Self::Bar(key) => ("bar", key),
+            Self::RestoreRow(key) => ("restore", key),
+            Self::DeleteRow(key) => ("delete row", key),
             Self::PutCatalogue(service) => ("put catalogue", service),
         };
         write!(f, "{verb} `{what}`")
@@ -58,9 +73,25 @@ pub trait Seam: Send + Sync {
         let _ = effect;
         Box::pin(async { Ok(()) })
     }
+
+    /// Called before each page of rows is read.
+    ///
+    /// # Errors
+    /// The error is what the caller sees; the page is not read.
+    fn reading<'a>(&'a self, what: &'a str) -> Hook<'a, ()> {
+        let _ = what;
+        Box::pin(async { Ok(()) })
+    }
 }
 
 impl Store {
+    pub(crate) async fn reading(&self, what: &str) -> Result<(), StoreError> {
+        match &self.seam {
+            Some(seam) => seam.reading(what).await,
+            None => Ok(()),
+        }
+    }
+
     /// Runs an effect through the seam. Repeated effects answer as their last
     /// run does.
     pub(crate) async fn through<T, F, Fut>(&self, effect: Effect, run: F) -> Result<T, StoreError>
