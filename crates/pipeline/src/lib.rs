@@ -2,9 +2,14 @@
 //! then, through the store alone.
 //!
 //! - [`merge`]: snapshot keys in, committed blocks and one fate per key out.
+//! - [`compact()`]: many small blocks into few large ones, readers exact throughout.
+//! - [`verify`]: raw snapshots against blocks, block by block.
 //! - [`catalogue`]: what new block rows teach about services and types.
 
 pub mod catalogue;
+pub mod compact;
 pub mod merge;
+pub mod verify;
 
+pub use compact::{CompactOptions, CompactReport, Scope, compact};
 pub use merge::{ItemOutcome, MergeOptions, MergeReport, merge};

@@ -14,16 +14,18 @@ mod segment;
 use std::collections::{BTreeMap, HashMap};
 
 use flambeau_layout::{
-    BlockRow, Fate, Identity, IdentityHash, ParkReason, SnapshotKey, TenantId, UnixMillis,
+    Arrivals, BlockRow, CommitMark, Fate, Identity, IdentityHash, ParkReason, SnapshotKey,
+    TenantId, UnixMillis,
 };
 use flambeau_profile::Limits;
-use flambeau_store::{Store, StoreError};
+use flambeau_store::{CommitOutcome, Store, StoreError};
 use futures::StreamExt;
 
 use self::{
     chunk::{Chunk, Member, MergedChunk},
     read::Read,
 };
+use crate::compact::put_mark;
 
 /// Largest snapshot object that is read; larger ones are parked unread.
 pub const MAX_OBJECT_BYTES: u64 = 32 << 20;
@@ -74,8 +76,20 @@ pub struct MergeReport {
     pub rows: Vec<BlockRow>,
     /// Bytes of snapshot objects read.
     pub bytes_read: u64,
+    /// Snapshots among the merged that came late or from the future.
+    pub arrivals: Arrivals,
     /// Entries parked out of snapshots whose rest was merged.
     pub entries_parked: usize,
+}
+
+impl MergeReport {
+    /// Adds what another merge did, its outcomes behind ours.
+    pub fn absorb(&mut self, other: Self) {
+        self.outcomes.extend(other.outcomes);
+        self.rows.extend(other.rows);
+        self.bytes_read += other.bytes_read;
+        self.entries_parked += other.entries_parked;
+    }
 }
 
 /// Merges the snapshots at `keys` (as stored, not URL-encoded).
@@ -165,6 +179,10 @@ impl Merge<'_> {
         match self.store.claims_of(&wanted).await {
             Ok(claims) => {
                 for (hash, claim) in claims {
+                    // Given up once, delivered again: another chance.
+                    if claim.is_replaceable() {
+                        continue;
+                    }
                     if let Some(identity) = hashes.get(&hash) {
                         open.remove(identity);
                         self.settle(identity.clone(), outcome_of(&claim.fate));
@@ -300,22 +318,37 @@ impl Merge<'_> {
                 return again;
             }
         };
+        let mut mark = Some(CommitMark::new(Vec::new(), Vec::new()));
         for commit in commits {
             let ended = self.store.commit(&commit.chunk).await;
+            mark = extended(mark, &commit, &ended);
             again.extend(self.settle_commit(commit, ended));
         }
+        self.mark(mark).await;
         again
+    }
+
+    /// Puts the mark. Where it fails, or a commit stayed undecided, the sweep
+    /// finds out later what stands and marks it.
+    async fn mark(&self, mark: Option<CommitMark>) {
+        if let Some(mark) = mark
+            && let Err(error) = put_mark(self.store, &mark).await
+        {
+            tracing::warn!(%error, "segment stays unmarked until the sweep");
+        }
     }
 
     fn settle_commit(
         &mut self,
         commit: segment::Commit,
-        ended: Result<flambeau_store::CommitOutcome, StoreError>,
+        ended: Result<CommitOutcome, StoreError>,
     ) -> BTreeMap<Identity, SnapshotKey> {
-        use flambeau_store::CommitOutcome;
         match ended {
             Ok(CommitOutcome::Committed) => {
-                self.report.rows.extend(commit.chunk.rows);
+                for row in commit.chunk.rows {
+                    self.report.arrivals += row.arrivals;
+                    self.report.rows.push(row);
+                }
                 for key in commit.keys {
                     self.settle(key.identity, ItemOutcome::Merged);
                 }
@@ -329,6 +362,24 @@ impl Merge<'_> {
                 BTreeMap::new()
             }
         }
+    }
+}
+
+/// The mark with what this commit brought; none once a commit is undecided.
+fn extended(
+    mark: Option<CommitMark>,
+    commit: &segment::Commit,
+    ended: &Result<CommitOutcome, StoreError>,
+) -> Option<CommitMark> {
+    let mut mark = mark?;
+    match ended {
+        Ok(CommitOutcome::Committed) => {
+            mark.rows.extend(commit.chunk.rows.iter().cloned());
+            mark.claims.extend(commit.chunk.claims.iter().cloned());
+            Some(mark)
+        }
+        Ok(CommitOutcome::Claimed(_)) => Some(mark),
+        Err(_) => None,
     }
 }
 

@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use flambeau_layout::{
-    Identity, LabelSet, Point, ProfileType, SnapshotKey, SnapshotNote, Total, UnixMillis, Window,
+    Arrivals, Identity, LabelSet, Point, ProfileType, SnapshotKey, SnapshotNote, Total, UnixMillis,
+    Window,
 };
 use flambeau_profile::{AddOptions, Header, Limits, MergeError, Merger};
 use flambeau_store::MAX_TRANSACTION_ITEMS;
@@ -25,6 +26,7 @@ pub(super) struct Member {
     pub(super) size: u64,
     pub(super) window: Window,
     pub(super) end: UnixMillis,
+    pub(super) arrivals: Arrivals,
     pub(super) note: SnapshotNote,
     pub(super) parts: Vec<Part>,
     pub(super) bad_entries: Vec<Parked>,
@@ -49,6 +51,7 @@ pub(super) struct Chunk {
 #[derive(Default)]
 struct OpenBlock {
     snapshots: u64,
+    arrivals: Arrivals,
     types: BTreeMap<ProfileType, OpenType>,
     label_sets: Vec<LabelSet>,
 }
@@ -73,6 +76,7 @@ pub(super) struct MergedChunk {
 pub(super) struct MergedBlock {
     pub(super) window: Window,
     pub(super) snapshots: u64,
+    pub(super) arrivals: Arrivals,
     pub(super) label_sets: Vec<LabelSet>,
     pub(super) types: Vec<MergedType>,
     /// Claims of the snapshots in it.
@@ -128,8 +132,11 @@ impl Chunk {
 
     /// Merges a snapshot in; answers its entries that could not be. Nothing of
     /// the snapshot is in the chunk when it has to be parked whole.
-    pub(super) fn add(&mut self, member: Member) -> Result<Vec<Parked>, Box<(SnapshotKey, Parked)>> {
-        let Member { key, window, end, note, parts, mut bad_entries, size } = member;
+    pub(super) fn add(
+        &mut self,
+        member: Member,
+    ) -> Result<Vec<Parked>, Box<(SnapshotKey, Parked)>> {
+        let Member { key, window, end, arrivals, note, parts, mut bad_entries, size } = member;
         let block = self.blocks.entry(window).or_default();
         let set = block.set_of(&note.labels);
         let offset = end.0 - window.start.0;
@@ -150,6 +157,7 @@ impl Chunk {
         }
         if merged > 0 {
             block.snapshots += 1;
+            block.arrivals += arrivals;
             if set == block.label_sets.len() {
                 block.label_sets.push(note.labels);
             }
@@ -226,6 +234,7 @@ impl OpenBlock {
         MergedBlock {
             window,
             snapshots: self.snapshots,
+            arrivals: self.arrivals,
             label_sets: self.label_sets,
             types: self.types.into_iter().map(|(typ, open)| open.finish(typ)).collect(),
             covers,

@@ -2,13 +2,20 @@
 
 use bytes::Bytes;
 use flambeau_layout::{
-    Level, Note, NoteError, ParkReason, ProfileType, SnapshotKey, SnapshotNote, SnapshotShape,
-    UnixMillis, Window, archive, snapshot::MAX_TYPES,
+    Arrivals, Level, Note, NoteError, ParkReason, ProfileType, SnapshotKey, SnapshotNote,
+    SnapshotShape, UnixMillis, Window, archive, snapshot::MAX_TYPES,
 };
 use flambeau_profile::{Header, Limits, ValueType, peek};
 use flambeau_store::{ErrorKind, Got, Store};
 
 use super::{MAX_AGE_MILLIS, MAX_OBJECT_BYTES, MergeOptions, chunk::Member, park::Parked};
+
+/// A snapshot that S3 took this long after its end is counted as late: its
+/// minute's hour is likely rolled up.
+pub(super) const LATE_MILLIS: i64 = 3_600_000;
+/// A snapshot whose end lies this far behind its taking is counted as future;
+/// less is rounding.
+pub(super) const FUTURE_MILLIS: i64 = 2_000;
 
 /// What reading a snapshot gave.
 pub(super) enum Read {
@@ -63,8 +70,9 @@ fn open(key: &SnapshotKey, got: &Got, options: &MergeOptions) -> Result<Member, 
     }
     let (parts, bad_entries) = take_apart(key, &got.bytes, &options.limits)?;
     let note = note_of(key, &parts)?;
-    let end = corrected_end(&note, &parts, got.modified);
+    let (end, arrivals) = corrected_end(&note, &parts, got.modified);
     Ok(Member {
+        arrivals,
         key: key.clone(),
         size: got.bytes.len() as u64,
         window: Window::of(Level::Minute, end),
@@ -151,11 +159,22 @@ fn note_of(key: &SnapshotKey, parts: &[Part]) -> Result<SnapshotNote, Parked> {
 
 /// When the snapshot ended: by its own clock, corrected by the offset that its
 /// writer saw; never after the server took it. Without a time of its own it
-/// ended when the server took it.
-fn corrected_end(note: &SnapshotNote, parts: &[Part], modified: UnixMillis) -> UnixMillis {
+/// ended when the server took it. Beside it, whether it came late or claims to
+/// come from the future.
+fn corrected_end(
+    note: &SnapshotNote,
+    parts: &[Part],
+    modified: UnixMillis,
+) -> (UnixMillis, Arrivals) {
     let own = note.end.or_else(|| parts.iter().find_map(|part| end_of(&part.header)));
-    let Some(own) = own else { return modified };
-    own.plus_millis(note.offset_millis.unwrap_or(0)).min(modified)
+    let Some(own) = own else { return (modified, Arrivals::default()) };
+    let end = own.plus_millis(note.offset_millis.unwrap_or(0));
+    let ahead = end.0.saturating_sub(modified.0);
+    let arrivals = Arrivals {
+        late: u64::from(ahead < -LATE_MILLIS),
+        future: u64::from(ahead > FUTURE_MILLIS),
+    };
+    (end.min(modified), arrivals)
 }
 
 fn end_of(header: &Header) -> Option<UnixMillis> {
@@ -177,10 +196,18 @@ mod tests {
 
     #[test]
     fn only_the_future_is_clamped() {
-        let end = |note: &SnapshotNote| corrected_end(note, &[], TAKEN);
+        let end = |note: &SnapshotNote| corrected_end(note, &[], TAKEN).0;
         assert_eq!(end(&SnapshotNote::default()), TAKEN);
         assert_eq!(end(&noted(TAKEN.0 + 7_200_000, 0)), TAKEN);
         assert_eq!(end(&noted(TAKEN.0 - 7_200_000, 0)), UnixMillis(TAKEN.0 - 7_200_000));
         assert_eq!(end(&noted(TAKEN.0 + 7_200_000, -7_200_500)), UnixMillis(TAKEN.0 - 500));
+    }
+    #[test]
+    fn late_and_future_are_counted_from_their_limits_on() {
+        let arrivals = |end: i64| corrected_end(&noted(TAKEN.0 + end, 0), &[], TAKEN).1;
+        assert_eq!(arrivals(-LATE_MILLIS), Arrivals::default());
+        assert_eq!(arrivals(-LATE_MILLIS - 1), Arrivals { late: 1, future: 0 });
+        assert_eq!(arrivals(FUTURE_MILLIS), Arrivals::default());
+        assert_eq!(arrivals(FUTURE_MILLIS + 1), Arrivals { late: 0, future: 1 });
     }
 }

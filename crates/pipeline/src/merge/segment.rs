@@ -83,7 +83,7 @@ fn draft_block(
     block: MergedBlock,
     options: &MergeOptions,
 ) -> Result<Draft, String> {
-    let MergedBlock { window, snapshots, label_sets, types, covers } = block;
+    let MergedBlock { window, snapshots, arrivals, label_sets, types, covers } = block;
     let (tenant, service) = (of.identity.tenant.clone(), of.identity.service.clone());
     let note = BlockNote {
         block: id.clone(),
@@ -115,6 +115,7 @@ fn draft_block(
         label_sets,
         more: false,
         children: Vec::new(),
+        arrivals,
         written: options.now,
     };
     Ok(Draft { row, blobs })
