@@ -21,6 +21,11 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 /// their label.
 pub const MAX_LABELS: usize = RADIX.pow(DIGITS as u32);
 
+/// This file as debug information names it, and functions in it where only symbols do: frames
+/// of scopes themselves, which are left out of stacks. With line tables alone names come bare.
+const OWN_FILE: &str = file!();
+const OWN_NAMES: &str = concat!(module_path!(), "::");
+
 const RADIX: usize = 16;
 const DIGITS: usize = 3;
 
@@ -58,6 +63,11 @@ pub async fn label_future<F: Future>(key: &str, value: &str, future: F) -> F::Ou
         None => future.as_mut().poll(context),
     })
     .await
+}
+
+/// Whether a line of code belongs to the machinery of scopes.
+pub(crate) fn is_own(name: &str, file: &str) -> bool {
+    file.ends_with(OWN_FILE) || name.starts_with(OWN_NAMES)
 }
 
 /// Switches labels on or off for the whole process.

@@ -15,12 +15,9 @@ use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 
 use crate::cpu_timer::{CpuTimer, Disposition, sigprof, survive_late_signals, tick_hz};
 use crate::engine::{Engine, EngineError};
-use crate::label::{MarkerMap, want_labels};
+use crate::label::{MarkerMap, is_own, want_labels};
 use crate::profile_builder::ProfileBuilder;
-use crate::symbolize::Symbolizer;
-
-/// Frames of our own machinery, left out of stacks.
-const OWN_FRAMES: &str = "profiler_sdk::label::";
+use crate::symbolize::{SourceLine, Symbolizer};
 
 /// Different stacks after which the crate's tables are begun anew. Beyond a few thousand it
 /// writes evicted stacks, 4 KB each, to a temporary file that never shrinks.
@@ -156,8 +153,8 @@ impl Running {
                 continue;
             }
             let mut resolved = self.symbolizer.resolve(code_address(frame, depth));
-            if resolved.lines.iter().any(|line| is_own(&line.name)) {
-                std::sync::Arc::make_mut(&mut resolved).lines.retain(|line| !is_own(&line.name));
+            if resolved.lines.iter().any(is_scope) {
+                std::sync::Arc::make_mut(&mut resolved).lines.retain(|line| !is_scope(line));
             }
             locations.extend(builder.location(&resolved));
         }
@@ -177,8 +174,8 @@ fn code_address(frame: &backtrace::Frame, depth: usize) -> usize {
     if depth == 0 { address.saturating_add(1) } else { address }
 }
 
-fn is_own(name: &str) -> bool {
-    name.starts_with(OWN_FRAMES)
+fn is_scope(line: &SourceLine) -> bool {
+    is_own(&line.name, &line.file)
 }
 
 /// Identifies a stack as the crate does: by functions and thread.

@@ -155,8 +155,9 @@ async fn samples_say_what_ran_under_which_label() {
         // Per invocation 7 pieces of 20 samples: wide bounds, since this engine loses some
         // on a busy machine, and nothing may be counted twice.
         assert!((50..=170).contains(&total(&profile)), "{}", total(&profile));
-        let markers = colors(&profile, "marker");
-        assert!(markers.is_empty(), "our own frames show: {markers:?}");
+        for own in ["marker", "marked", "label_scope"] {
+            assert!(colors(&profile, own).is_empty(), "our own `{own}` shows");
+        }
     }
     let painter = |sample: &Sample<'_>| sample.label("thread") == Some("painter");
     assert!(read(&written[0]).samples().any(|sample| painter(&sample)));
