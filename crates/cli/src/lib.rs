@@ -9,6 +9,7 @@ mod ls;
 mod merge;
 mod push;
 mod serve;
+mod verify;
 
 use std::process::ExitCode;
 
@@ -37,6 +38,8 @@ enum Command {
     Merge(merge::Merge),
     /// List what is there: services, or parked snapshots.
     Ls(ls::Ls),
+    /// Recompute totals from raw snapshots and from blocks, and compare.
+    Verify(verify::Verify),
     /// Be the example function; the demo starts this in a process of its own.
     #[command(name = demo::FUNCTION_COMMAND, hide = true)]
     Function,
@@ -63,6 +66,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Push(push) => push.run().await,
         Command::Merge(merge) => merge.run(),
         Command::Ls(ls) => ls.run().await,
+        Command::Verify(verify) => verify.run().await,
         Command::Function => demo::function().await,
     }
 }

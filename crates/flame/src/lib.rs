@@ -6,4 +6,4 @@ mod svg;
 
 pub use folded::folded;
 pub use name::{frame_name, safe_name};
-pub use svg::{Graph, SvgError, svg};
+pub use svg::{Graph, MIN_WIDTH_PERCENT, SvgError, svg};

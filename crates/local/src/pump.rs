@@ -155,7 +155,8 @@ impl Pump {
     /// Calls the handlers; answers the ids of messages that must come again,
     /// and why where the whole batch failed.
     async fn hand_over(&self, batch: &[Event]) -> (Vec<String>, String) {
-        let event = json!({ "Records": batch.iter().map(message).collect::<Vec<_>>() });
+        let event =
+            json!({ "Records": batch.iter().map(|event| self.message(event)).collect::<Vec<_>>() });
         match flambeau_merge::handle(event, &self.handlers.merge).await {
             Ok(handled) => {
                 self.tell_index(&handled.report.rows).await;
@@ -191,8 +192,20 @@ impl Pump {
         false
     }
 
+    /// The SQS message that wraps the S3 notification of one event.
+    fn message(&self, event: &Event) -> Value {
+        let receives = self.failures.get(&event.seq).map_or(0, |failure| failure.receives) + 1;
+        json!({
+            "messageId": message_id(event),
+            "eventSource": "aws:sqs",
+            "attributes": { "ApproximateReceiveCount": receives.to_string() },
+            "body": json!({ "Records": [notification(event)] }).to_string(),
+        })
+    }
+
     async fn keep_dead_letter(&self, event: &Event, receives: u32, error: &str) -> bool {
-        let letter = json!({ "receives": receives, "error": error, "message": message(event) });
+        let letter =
+            json!({ "receives": receives, "error": error, "message": self.message(event) });
         let path = self.dead_letters.join(format!("{}.json", event.seq));
         let write = async {
             tokio::fs::create_dir_all(&self.dead_letters).await?;
@@ -213,15 +226,6 @@ impl Pump {
 
 fn message_id(event: &Event) -> String {
     event.seq.to_string()
-}
-
-/// The SQS message that wraps the S3 notification of one event.
-fn message(event: &Event) -> Value {
-    json!({
-        "messageId": message_id(event),
-        "eventSource": "aws:sqs",
-        "body": json!({ "Records": [notification(event)] }).to_string(),
-    })
 }
 
 fn notification(event: &Event) -> Value {

@@ -1,7 +1,10 @@
 //! Which objects an event names.
 
 use anyhow::Context;
-use aws_lambda_events::{s3::S3Event, sqs::SqsEvent};
+use aws_lambda_events::{
+    s3::S3Event,
+    sqs::{SqsEvent, SqsMessage},
+};
 use serde_json::Value;
 
 /// Objects named by an event, by message.
@@ -18,6 +21,8 @@ pub(crate) struct Message {
     pub(crate) id: String,
     /// Keys as stored.
     pub(crate) keys: Vec<String>,
+    /// Times it was delivered, this one included.
+    pub(crate) receives: u32,
     /// Why it names no objects, when it should.
     pub(crate) unreadable: Option<String>,
 }
@@ -28,13 +33,10 @@ impl Batch {
         if source == "aws:sqs" {
             let event: SqsEvent =
                 serde_json::from_value(event).context("the SQS event is not readable")?;
-            let messages = event.records.into_iter().map(|record| {
-                let id = record.message_id.unwrap_or_default();
-                Message::read(id, record.body.as_deref().unwrap_or_default())
-            });
-            return Ok(Self { messages: messages.collect(), per_message: true });
+            let messages = event.records.into_iter().map(Message::read).collect();
+            return Ok(Self { messages, per_message: true });
         }
-        let message = Message::of(String::new(), event);
+        let message = Message::of(String::new(), keys_of(event, 0));
         if let Some(reason) = &message.unreadable {
             anyhow::bail!("{reason}; merge takes S3 notifications, bare or by SQS");
         }
@@ -43,40 +45,81 @@ impl Batch {
 }
 
 impl Message {
-    fn read(id: String, body: &str) -> Self {
-        match serde_json::from_str(body) {
-            Ok(event) => Self::of(id, event),
-            Err(error) => {
-                let unreadable = Some(format!("the body is not JSON: {error}"));
-                Self { id, unreadable, ..Self::default() }
-            }
-        }
+    fn read(record: SqsMessage) -> Self {
+        let body = record.body.as_deref().unwrap_or_default();
+        let receives = record.attributes.get("ApproximateReceiveCount");
+        let receives = receives.and_then(|count| count.parse().ok()).unwrap_or(1);
+        let id = record.message_id.unwrap_or_default();
+        let keys = serde_json::from_str(body)
+            .map_err(|error| format!("the body is not JSON: {error}"))
+            .and_then(|event| keys_of(event, 0));
+        Self { receives, ..Self::of(id, keys) }
     }
 
-    fn of(id: String, event: Value) -> Self {
-        // S3 sends this once, when a notification is configured.
-        if event["Event"] == "s3:TestEvent" {
-            return Self { id, ..Self::default() };
-        }
-        match serde_json::from_value::<S3Event>(event) {
-            Ok(event) if !event.records.is_empty() => {
-                let created = event.records.iter().filter(|record| {
-                    let name = record.event_name.as_deref().unwrap_or_default();
-                    name.trim_start_matches("s3:").starts_with("ObjectCreated:")
-                });
-                let keys = created.filter_map(|record| record.s3.object.key.as_deref());
-                Self { id, keys: keys.map(url_decode).collect(), unreadable: None }
-            }
-            Ok(_) => {
-                let unreadable = Some("the event has no records".to_owned());
-                Self { id, unreadable, ..Self::default() }
-            }
-            Err(error) => {
-                let unreadable = Some(format!("not an S3 event: {error}"));
-                Self { id, unreadable, ..Self::default() }
-            }
+    fn of(id: String, keys: Result<Vec<String>, String>) -> Self {
+        match keys {
+            Ok(keys) => Self { id, keys, receives: 1, unreadable: None },
+            Err(reason) => Self { id, keys: Vec::new(), receives: 1, unreadable: Some(reason) },
         }
     }
+}
+
+/// Wrappers inside wrappers that are opened: SQS holds SNS holds S3.
+const MAX_WRAPPERS: usize = 3;
+
+/// Keys of the objects that an S3 notification tells of, bare, inside an SNS
+/// notification or as EventBridge has it.
+fn keys_of(event: Value, depth: usize) -> Result<Vec<String>, String> {
+    if depth > MAX_WRAPPERS {
+        return Err(format!("more than {MAX_WRAPPERS} wrappers around the event"));
+    }
+    // S3 sends this once, when a notification is configured.
+    if event["Event"] == "s3:TestEvent" {
+        return Ok(Vec::new());
+    }
+    if event["Type"] == "Notification" {
+        return unwrap_message(&event["Message"], depth);
+    }
+    if event["source"] == "aws.s3" {
+        return eventbridge_key(&event);
+    }
+    if event["Records"][0]["EventSource"] == "aws:sns" {
+        let records = event["Records"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let inside: Result<Vec<Vec<String>>, String> =
+            records.iter().map(|record| unwrap_message(&record["Sns"]["Message"], depth)).collect();
+        return Ok(inside?.concat());
+    }
+    s3_keys(event)
+}
+
+fn unwrap_message(message: &Value, depth: usize) -> Result<Vec<String>, String> {
+    let text = message.as_str().ok_or("the SNS notification has no message")?;
+    let inside = serde_json::from_str(text)
+        .map_err(|error| format!("the SNS message is not JSON: {error}"))?;
+    keys_of(inside, depth + 1)
+}
+
+/// EventBridge sends keys as they are, not URL-encoded.
+fn eventbridge_key(event: &Value) -> Result<Vec<String>, String> {
+    if event["detail-type"] != "Object Created" {
+        return Ok(Vec::new());
+    }
+    let key = event["detail"]["object"]["key"].as_str();
+    Ok(vec![key.ok_or("the EventBridge event names no object")?.to_owned()])
+}
+
+fn s3_keys(event: Value) -> Result<Vec<String>, String> {
+    let event: S3Event =
+        serde_json::from_value(event).map_err(|error| format!("not an S3 event: {error}"))?;
+    if event.records.is_empty() {
+        return Err("the event has no records".to_owned());
+    }
+    let created = event.records.iter().filter(|record| {
+        let name = record.event_name.as_deref().unwrap_or_default();
+        name.trim_start_matches("s3:").starts_with("ObjectCreated:")
+    });
+    let keys = created.filter_map(|record| record.s3.object.key.as_deref());
+    Ok(keys.map(url_decode).collect())
 }
 
 /// S3 sends keys as HTML forms do: `+` is a space, the rest percent-encoded.
@@ -129,9 +172,40 @@ mod tests {
         assert_eq!(unreadable, [false, true, false, true]);
         assert_eq!(
             batch.messages[0],
-            Message { id: "m0".into(), keys: vec!["k".into()], unreadable: None }
+            Message { id: "m0".into(), keys: vec!["k".into()], receives: 1, unreadable: None }
         );
         assert!(batch.messages[2].keys.is_empty() && batch.per_message);
+    }
+
+    #[test]
+    fn wrapped_events_are_opened() {
+        let notification = json!({"Type": "Notification", "Message": s3(&["a+b"]).to_string()});
+        let bridge = json!({
+            "source": "aws.s3", "detail-type": "Object Created",
+            "detail": {"bucket": {"name": "b"}, "object": {"key": "a+b%20", "size": 1}}
+        });
+        let removed = json!({"source": "aws.s3", "detail-type": "Object Deleted", "detail": {}});
+        let batch = sqs(&[&notification.to_string(), &bridge.to_string(), &removed.to_string()]);
+        let batch = Batch::read(batch).unwrap();
+        let keys: Vec<_> = batch.messages.iter().map(|message| &message.keys[..]).collect();
+        assert_eq!(keys, [["a b".to_owned()].as_slice(), &["a+b%20".to_owned()], &[]]);
+        let sns = json!({"Records": [{"EventSource": "aws:sns", "Sns": {"Message": s3(&["k"]).to_string()}}]});
+        assert_eq!(Batch::read(sns).unwrap().messages[0].keys, ["k"]);
+    }
+
+    #[test]
+    fn wrappers_end_somewhere() {
+        let wrap = |inside: Value| json!({"Type": "Notification", "Message": inside.to_string()});
+        let deep = |n| (0..n).fold(s3(&["k"]), |inside, _| wrap(inside));
+        assert!(keys_of(deep(MAX_WRAPPERS), 0).is_ok());
+        assert!(keys_of(deep(MAX_WRAPPERS + 1), 0).is_err());
+    }
+
+    #[test]
+    fn receives_are_read() {
+        let mut event = sqs(&[&s3(&["k"]).to_string()]);
+        event["Records"][0]["attributes"] = json!({"ApproximateReceiveCount": "3"});
+        assert_eq!(Batch::read(event).unwrap().messages[0].receives, 3);
     }
 
     #[test]

@@ -71,10 +71,15 @@ pub async fn handle(event: Value, state: &State) -> anyhow::Result<Handled> {
         fetches: state.fetches,
         limits: Limits::default(),
     };
-    let keys: Vec<String> = batch.messages.iter().flat_map(|m| m.keys.iter().cloned()).collect();
-    // Boxed, because the layout of the whole future would be too deep to compute.
-    let report = Box::pin(merge(&state.store, &keys, &options)).await;
-    let failed = failed(&batch.messages, &report.outcomes);
+    let mut merged = Merged::default();
+    for group in groups(&batch.messages) {
+        let keys: Vec<String> = group.iter().flat_map(|m| m.keys.iter().cloned()).collect();
+        // Boxed, because the layout of the whole future would be too deep to compute.
+        let report = Box::pin(merge(&state.store, &keys, &options)).await;
+        merged.failed.extend(failed(&group, &report.outcomes));
+        merged.report.absorb(report);
+    }
+    let Merged { report, failed } = merged;
     log(&batch, &report, &failed, started);
     if !batch.per_message && !failed.is_empty() {
         let count = failed.len();
@@ -83,9 +88,27 @@ pub async fn handle(event: Value, state: &State) -> anyhow::Result<Handled> {
     Ok(Handled { response: response(&failed), report })
 }
 
+/// Messages delivered this often are merged last and alone: one of them may be
+/// what killed the merges before, and must not take the others with it again.
+pub const LONELY_RECEIVES: u32 = 3;
+
+#[derive(Default)]
+struct Merged {
+    report: MergeReport,
+    failed: Vec<String>,
+}
+
+/// What is merged together: all that came seldom, then each that came often.
+fn groups(messages: &[Message]) -> Vec<Vec<&Message>> {
+    let (often, seldom): (Vec<_>, Vec<_>) =
+        messages.iter().partition(|message| message.receives >= LONELY_RECEIVES);
+    let together = (!seldom.is_empty()).then_some(seldom);
+    together.into_iter().chain(often.into_iter().map(|message| vec![message])).collect()
+}
+
 /// Ids of the messages that must come again: those that could not be read, and
 /// those with an object that could not be decided.
-fn failed(messages: &[Message], outcomes: &[ItemOutcome]) -> Vec<String> {
+fn failed(messages: &[&Message], outcomes: &[ItemOutcome]) -> Vec<String> {
     let mut outcomes = outcomes.iter();
     let mut failed = Vec::new();
     for message in messages {
@@ -136,4 +159,20 @@ fn log(batch: &Batch, report: &MergeReport, failed: &[String], started: Instant)
         millis = started.elapsed().as_millis(),
         "merge done"
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn third_receipts_come_last_and_alone() {
+        let message =
+            |id: &str, receives| Message { id: id.into(), receives, ..Message::default() };
+        let messages = [message("a", 3), message("b", 1), message("c", 2), message("d", 9)];
+        let groups = groups(&messages);
+        let ids: Vec<Vec<&str>> =
+            groups.iter().map(|group| group.iter().map(|m| m.id.as_str()).collect()).collect();
+        assert_eq!(ids, [vec!["b", "c"], vec!["a"], vec!["d"]]);
+    }
 }
