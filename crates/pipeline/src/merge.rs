@@ -7,6 +7,7 @@
 //! leaves it out and merges the rest again.
 
 mod chunk;
+mod drain;
 mod park;
 mod read;
 mod segment;
@@ -22,10 +23,13 @@ use flambeau_store::{CommitOutcome, Store, StoreError};
 use futures::StreamExt;
 
 use self::{
-    chunk::{Chunk, Member, MergedChunk},
+    chunk::{Chunk, Member},
     read::Read,
+    segment::Segment,
 };
 use crate::compact::put_mark;
+
+pub use self::drain::drain;
 
 /// Largest snapshot object that is read; larger ones are parked unread.
 pub const MAX_OBJECT_BYTES: u64 = 32 << 20;
@@ -39,6 +43,10 @@ pub const MAX_AGE_MILLIS: i64 = 21 * 86_400_000;
 /// round loses at least one snapshot to another merge, so more are needed only
 /// under continuous duplication; then the queue delivers again.
 const MAX_ROUNDS: usize = 4;
+
+/// Chunks of one service that are open at the same time: profiles of one type
+/// name that do not measure the same cannot share one.
+const MAX_OPEN_CHUNKS: usize = 4;
 
 /// How a merge works.
 #[derive(Debug, Clone)]
@@ -88,6 +96,7 @@ impl MergeReport {
         self.outcomes.extend(other.outcomes);
         self.rows.extend(other.rows);
         self.bytes_read += other.bytes_read;
+        self.arrivals += other.arrivals;
         self.entries_parked += other.entries_parked;
     }
 }
@@ -215,30 +224,63 @@ impl Merge<'_> {
             tenants.entry(identity.tenant).or_default().push(key);
         }
         for (tenant, keys) in tenants {
-            let chunks = self.merge_chunks(keys).await;
-            again.extend(self.commit_tenant(&tenant, chunks).await);
+            match Segment::open(&tenant, self.options) {
+                Ok(segment) => again.extend(self.merge_tenant(segment, keys).await),
+                Err(error) => self.retry_all(keys.into_iter().map(|key| key.identity), &error),
+            }
         }
         again
     }
 
-    /// Reads snapshots side by side, in order, and merges them into chunks.
-    async fn merge_chunks(&mut self, keys: Vec<SnapshotKey>) -> Vec<MergedChunk> {
+    /// Reads snapshots side by side, in order, merges them into chunks and
+    /// commits whenever a segment is full.
+    async fn merge_tenant(
+        &mut self,
+        mut segment: Segment,
+        keys: Vec<SnapshotKey>,
+    ) -> BTreeMap<Identity, SnapshotKey> {
         let (store, options) = (self.store, self.options);
         let mut reads = futures::stream::iter(keys)
             .map(|key| async move { read::read(store, key, options).await })
             .buffered(options.fetches.max(1));
-        let (mut open, mut done): (Vec<Chunk>, Vec<MergedChunk>) = (Vec::new(), Vec::new());
+        let (mut open, mut again): (Vec<Chunk>, _) = (Vec::new(), BTreeMap::new());
         while let Some(read) = reads.next().await {
             let Some(member) = self.take(read).await else { continue };
+            let mut closed = Vec::new();
             // Keys come sorted, so a new service means no more of the old one.
             if open.first().is_some_and(|chunk| !chunk.is_of(&member)) {
-                done.extend(open.drain(..).filter_map(Chunk::finish));
+                closed.append(&mut open);
             }
-            let full = self.place(member, &mut open).await;
-            done.extend(full.and_then(Chunk::finish));
+            closed.extend(self.place(member, &mut open).await);
+            for chunk in closed {
+                again.extend(self.pack(chunk, &mut segment).await);
+            }
         }
-        done.extend(open.drain(..).filter_map(Chunk::finish));
-        done
+        for chunk in open {
+            again.extend(self.pack(chunk, &mut segment).await);
+        }
+        again.extend(self.commit(segment).await);
+        again
+    }
+
+    /// Encodes a chunk into the segment; commits that when it is full.
+    async fn pack(
+        &mut self,
+        chunk: Chunk,
+        segment: &mut Segment,
+    ) -> BTreeMap<Identity, SnapshotKey> {
+        let Some(chunk) = chunk.finish() else { return BTreeMap::new() };
+        let members: Vec<Identity> = chunk.keys.iter().map(|key| key.identity.clone()).collect();
+        let tenant = members[0].tenant.clone();
+        if let Err(error) = segment.add(chunk, self.options) {
+            self.retry_all(members, &error);
+            return BTreeMap::new();
+        }
+        match segment.is_full().then(|| Segment::open(&tenant, self.options)) {
+            Some(Ok(next)) => self.commit(std::mem::replace(segment, next)).await,
+            // Without a name for another, this one grows on.
+            Some(Err(_)) | None => BTreeMap::new(),
+        }
     }
 
     /// Settles what cannot be merged; gives back what can.
@@ -267,7 +309,8 @@ impl Merge<'_> {
         let index = match open.iter().position(|chunk| chunk.suits(&member)) {
             Some(index) if open[index].has_room(&member) => index,
             found => {
-                closed = found.map(|index| open.swap_remove(index));
+                let crowded = (open.len() >= MAX_OPEN_CHUNKS).then_some(0);
+                closed = found.or(crowded).map(|index| open.remove(index));
                 open.push(Chunk::new(&member.key, self.options));
                 open.len() - 1
             }
@@ -298,20 +341,12 @@ impl Merge<'_> {
         }
     }
 
-    async fn commit_tenant(
-        &mut self,
-        tenant: &TenantId,
-        chunks: Vec<MergedChunk>,
-    ) -> BTreeMap<Identity, SnapshotKey> {
+    /// Puts a segment and commits its chunks; answers what others claimed
+    /// beside.
+    async fn commit(&mut self, segment: Segment) -> BTreeMap<Identity, SnapshotKey> {
         let mut again = BTreeMap::new();
-        if chunks.is_empty() {
-            return again;
-        }
-        let members: Vec<Identity> = chunks
-            .iter()
-            .flat_map(|chunk| chunk.keys.iter().map(|key| key.identity.clone()))
-            .collect();
-        let commits = match segment::put(self.store, tenant, chunks, self.options).await {
+        let members: Vec<Identity> = segment.identities().collect();
+        let commits = match segment.put(self.store, self.options).await {
             Ok(commits) => commits,
             Err(error) => {
                 self.retry_all(members, &error);

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use flambeau_layout::{
-    BlockId, BlockNote, BlockRow, ClaimRow, FORMAT_VERSION, Fate, KeyDate, Note, ObjectRange,
-    SegmentId, SegmentKey, SnapshotKey, TenantId, TypePart, Window, archive,
+    BlockId, BlockNote, BlockRow, ClaimRow, FORMAT_VERSION, Fate, Identity, KeyDate, Note,
+    ObjectRange, SegmentId, SegmentKey, SnapshotKey, TenantId, TypePart, Window, archive,
 };
 use flambeau_profile::DEFAULT_LEVEL;
 use flambeau_store::{ChunkCommit, ErrorKind, Store, StoreError};
@@ -25,24 +25,65 @@ struct Draft {
     blobs: Vec<Vec<u8>>,
 }
 
-/// Puts one segment with the blocks of all chunks; answers the commits that
-/// make them count.
-pub(super) async fn put(
-    store: &Store,
-    tenant: &TenantId,
-    chunks: Vec<MergedChunk>,
-    options: &MergeOptions,
-) -> Result<Vec<Commit>, StoreError> {
-    let fail = |what: String| StoreError::new(ErrorKind::Rejected, "write a segment", what);
-    let segment = SegmentId::random().map_err(|error| fail(error.to_string()))?;
-    let key = SegmentKey { tenant: tenant.clone(), date: KeyDate::of(options.now), segment };
-    let mut drafts = Vec::with_capacity(chunks.len());
-    for (index, chunk) in chunks.into_iter().enumerate() {
-        drafts.push(draft_chunk(&key, index, chunk, options).map_err(&fail)?);
+/// Bytes of profiles after which a segment is put, and another begun: what a
+/// merge holds in memory beside its open chunks.
+pub(super) const SEGMENT_BYTES: usize = 16 << 20;
+
+/// A segment being filled with the blocks of one tenant's chunks.
+pub(super) struct Segment {
+    key: SegmentKey,
+    chunks: Vec<ChunkDraft>,
+    bytes: usize,
+}
+
+impl Segment {
+    /// An empty segment with a name of its own.
+    pub(super) fn open(tenant: &TenantId, options: &MergeOptions) -> Result<Self, StoreError> {
+        let segment = SegmentId::random().map_err(refused)?;
+        let key = SegmentKey { tenant: tenant.clone(), date: KeyDate::of(options.now), segment };
+        Ok(Self { key, chunks: Vec::new(), bytes: 0 })
     }
-    let bytes = pack(&key, &mut drafts).map_err(|error| fail(error.to_string()))?;
-    store.put_new(&key.to_string(), Bytes::from(bytes), "application/zip").await?;
-    drafts.into_iter().map(|draft| commit_of(draft, options)).collect()
+
+    /// Whether it should be put before more is added.
+    pub(super) fn is_full(&self) -> bool {
+        self.bytes >= SEGMENT_BYTES
+    }
+
+    /// The snapshots in it.
+    pub(super) fn identities(&self) -> impl Iterator<Item = Identity> {
+        self.chunks.iter().flat_map(|chunk| &chunk.keys).map(|key| key.identity.clone())
+    }
+
+    /// Encodes a chunk's blocks into it.
+    pub(super) fn add(
+        &mut self,
+        chunk: MergedChunk,
+        options: &MergeOptions,
+    ) -> Result<(), StoreError> {
+        let draft = draft_chunk(&self.key, self.chunks.len(), chunk, options).map_err(refused)?;
+        let blobs = draft.blocks.iter().flat_map(|block| &block.blobs);
+        self.bytes += blobs.map(Vec::len).sum::<usize>();
+        self.chunks.push(draft);
+        Ok(())
+    }
+
+    /// Puts it; answers the commits that make its blocks count.
+    pub(super) async fn put(
+        mut self,
+        store: &Store,
+        options: &MergeOptions,
+    ) -> Result<Vec<Commit>, StoreError> {
+        if self.chunks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let bytes = pack(&self.key, &mut self.chunks).map_err(refused)?;
+        store.put_new(&self.key.to_string(), Bytes::from(bytes), "application/zip").await?;
+        self.chunks.into_iter().map(|draft| commit_of(draft, options)).collect()
+    }
+}
+
+fn refused(error: impl std::fmt::Display) -> StoreError {
+    StoreError::new(ErrorKind::Rejected, "write a segment", error.to_string())
 }
 
 struct ChunkDraft {
@@ -94,7 +135,7 @@ fn draft_block(
         tier: 0,
         snapshots,
         totals: Vec::new(),
-        covers: covers.iter().map(flambeau_layout::Identity::hash).collect(),
+        covers: covers.iter().map(Identity::hash).collect(),
         children: Vec::new(),
     };
     let (mut parts, mut blobs) = (Vec::new(), Vec::new());
