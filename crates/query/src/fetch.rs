@@ -1,11 +1,12 @@
 //! From a plan to one merged profile: blocks fetched side by side, merged in
 //! order.
 
+use flambeau_layout::{Level, UnixMillis};
 use flambeau_profile::{AddOptions, Limits, Merged, Merger};
-use flambeau_store::Store;
+use flambeau_store::{ErrorKind, Store};
 use futures::{StreamExt, TryStreamExt};
 
-use crate::plan::{Plan, QueryError};
+use crate::plan::{Plan, QueryError, Selection, plan_at};
 
 /// Blocks fetched at the same time.
 pub const FETCHES: usize = 16;
@@ -27,4 +28,33 @@ pub async fn fetch(store: &Store, plan: &Plan, limits: &Limits) -> Result<Merged
         merger.add(&bytes, &AddOptions::default()).map_err(broken)?;
     }
     merger.finish().map_err(QueryError::Merge)
+}
+
+/// Plans and reads. An object that has gone meanwhile makes a new plan: first
+/// the same, for a block that was just rolled up and forgotten; then with edges
+/// of coarser levels, for one whose row outlived it.
+///
+/// # Errors
+/// As [`crate::plan`] and [`fetch`].
+pub async fn read(
+    store: &Store,
+    selection: &Selection,
+    now: UnixMillis,
+    limits: &Limits,
+) -> Result<(Plan, Merged), QueryError> {
+    let mut attempts = [Level::Minute].into_iter().chain(Level::ALL);
+    let mut finest = Level::Minute;
+    loop {
+        let plan = plan_at(store, selection, now, finest).await?;
+        match (fetch(store, &plan, limits).await, attempts.next()) {
+            (Ok(merged), _) => return Ok((plan, merged)),
+            (Err(QueryError::Store(error)), Some(coarser))
+                if error.kind() == ErrorKind::NotFound =>
+            {
+                tracing::info!(%error, "an object has gone; planning again");
+                finest = coarser;
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
 }

@@ -1,10 +1,17 @@
 //! The read path: a selection becomes a plan made of index rows, a plan becomes
 //! one merged profile.
 
+mod cache;
+mod estimate;
 mod fetch;
 mod plan;
 mod range;
+pub mod select;
+mod timeline;
 
-pub use fetch::{FETCHES, fetch};
-pub use plan::{Plan, QueryError, Selection, block, plan};
+pub use cache::{Answer, CACHE_MIN_BYTES, cached_or_fetch};
+pub use estimate::{Estimate, GET_DOLLARS, READ_UNIT_DOLLARS};
+pub use fetch::{FETCHES, fetch, read};
+pub use plan::{Plan, QueryError, Selection, block, plan, plan_at};
 pub use range::{Range, RangeError};
+pub use timeline::{Moment, Timeline};

@@ -2,10 +2,19 @@
 
 use flambeau_layout::{
     BlockId, BlockRow, Level, ProfileType, RowState, ServiceName, TenantId, Total, TypePart,
+    UnixMillis,
 };
-use flambeau_store::{Store, StoreError};
+use flambeau_store::{ErrorKind, Store, StoreError};
 
-use crate::range::Range;
+use crate::{
+    range::Range,
+    select::{self, Counted},
+};
+
+/// How often a plan begins again when rows move under it, before it is left to
+/// the caller's retry. Each time needs two rollups of one block within one
+/// reading.
+const MAX_REPLANS: usize = 16;
 
 /// A question that has no answer.
 #[derive(Debug, thiserror::Error)]
@@ -23,7 +32,9 @@ pub enum QueryError {
         hint: &'static str,
     },
     /// No such block.
-    #[error("no block `{block}` with {typ} profiles of service `{service}`; it may be rolled up")]
+    #[error(
+        "no block `{block}` with {typ} profiles of service `{service}`; it is rolled up and forgotten, or never was"
+    )]
     NoBlock {
         /// The service asked for.
         service: ServiceName,
@@ -64,8 +75,15 @@ pub struct Selection {
 /// The blocks that answer a selection.
 #[derive(Debug)]
 pub struct Plan {
-    /// The range answered: the selection's, rounded outward to whole windows.
+    /// The range asked for.
+    pub asked: Range,
+    /// The range answered: the one asked for, rounded outward to whole windows
+    /// of the levels below.
     pub range: Range,
+    /// The finest level still kept where the range begins.
+    pub from_level: Level,
+    /// The finest level still kept where the range ends.
+    pub until_level: Level,
     /// The blocks to read, in order of time.
     pub blocks: Vec<BlockRow>,
     /// The type asked for.
@@ -109,26 +127,68 @@ impl Plan {
     }
 }
 
-/// Finds the blocks that answer a selection.
+/// Finds the blocks that answer a selection, exactly, while compaction moves
+/// them.
 ///
 /// # Errors
 /// [`QueryError::Nothing`] when there are none, or when the store fails.
 pub async fn plan(store: &Store, selection: &Selection) -> Result<Plan, QueryError> {
-    let Selection { tenant, service, typ, range } = selection;
-    let range = range.rounded(Level::Minute);
-    let rows =
-        store.rows(tenant, service, RowState::Open, Level::Minute, (range.from, range.until));
-    let rows = rows.await?.into_iter().map(|indexed| indexed.row);
+    plan_at(store, selection, jiff::Timestamp::now().into(), Level::Minute).await
+}
+
+/// As [`plan`], at a given time, and with edges not finer than `finest`.
+///
+/// # Errors
+/// As [`plan`].
+pub async fn plan_at(
+    store: &Store,
+    selection: &Selection,
+    now: UnixMillis,
+    finest: Level,
+) -> Result<Plan, QueryError> {
+    let Selection { service, typ, range: asked, .. } = selection;
+    let rounded = select::round(*asked, now, finest);
+    let counted = count(store, selection, rounded.range).await?;
+    let rows = counted.rows.into_iter().map(|indexed| indexed.row);
     let blocks: Vec<BlockRow> = rows.filter(|row| row.part(typ).is_some()).collect();
     if blocks.is_empty() {
         return Err(QueryError::Nothing {
             service: service.clone(),
             typ: typ.clone(),
-            range,
+            range: rounded.range,
             hint: "widen the range, or look at / for what there is",
         });
     }
-    Ok(alike(Plan { range, blocks, typ: typ.clone(), left_out: 0 }))
+    Ok(alike(Plan {
+        asked: *asked,
+        range: rounded.range,
+        from_level: rounded.from,
+        until_level: rounded.until,
+        blocks,
+        typ: typ.clone(),
+        left_out: 0,
+    }))
+}
+
+/// Reads rows until a count stands.
+async fn count(store: &Store, selection: &Selection, range: Range) -> Result<Counted, StoreError> {
+    let Selection { tenant, service, .. } = selection;
+    let partition = BlockRow::partition(tenant, service);
+    for _ in 0..MAX_REPLANS {
+        let mut rows = Vec::new();
+        for read in select::reads(range) {
+            let within = (read.range.from, read.range.until);
+            rows.extend(store.rows(tenant, service, read.state, read.level, within).await?);
+        }
+        let counted = select::count(rows, range);
+        let present = store.present(&partition, &counted.again).await?;
+        if counted.stands(&present) {
+            return Ok(counted);
+        }
+        tracing::debug!(%service, "rows moved twice while they were read; reading again");
+    }
+    let doing = format!("plan over service `{service}`");
+    Err(StoreError::new(ErrorKind::Conflict, doing, "its blocks kept being rolled up"))
 }
 
 /// Keeps the blocks whose profiles measure what the newest one does: others
@@ -146,7 +206,9 @@ fn alike(mut plan: Plan) -> Plan {
     plan
 }
 
-/// Finds one block by its id.
+/// Finds one block by its id, at any level, among rows that meet the
+/// selection's range. Reads the open rows first, then the done ones, level by
+/// level: the narrower the range, the cheaper.
 ///
 /// # Errors
 /// [`QueryError::NoBlock`] when the service has none of this id and type.
@@ -155,14 +217,15 @@ pub async fn block(
     selection: &Selection,
     id: &BlockId,
 ) -> Result<TypePart, QueryError> {
-    let all = Range::all();
-    let Selection { tenant, service, typ, .. } = selection;
-    let range = (all.from, all.until);
-    let rows = store.rows(tenant, service, RowState::Open, Level::Minute, range).await?;
-    let found = rows.into_iter().find(|indexed| indexed.row.block == *id);
-    found.and_then(|indexed| indexed.row.part(typ).cloned()).ok_or_else(|| QueryError::NoBlock {
-        service: service.clone(),
-        typ: typ.clone(),
-        block: id.clone(),
-    })
+    let Selection { tenant, service, typ, range } = selection;
+    for state in [RowState::Open, RowState::Done] {
+        for level in Level::ALL {
+            let rows = store.rows(tenant, service, state, level, (range.from, range.until)).await?;
+            let mut found = rows.iter().filter(|indexed| indexed.row.block == *id);
+            if let Some(part) = found.find_map(|indexed| indexed.row.part(typ)) {
+                return Ok(part.clone());
+            }
+        }
+    }
+    Err(QueryError::NoBlock { service: service.clone(), typ: typ.clone(), block: id.clone() })
 }
