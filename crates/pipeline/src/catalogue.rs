@@ -2,8 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use flambeau_layout::{BlockRow, ServiceEntry, ServiceName, TenantId};
-use flambeau_store::{Store, StoreError};
+use flambeau_layout::{
+    BlockRow, CommitMark, FORMAT_VERSION, KeyDate, ServiceEntry, ServiceName, TenantId, UnixMillis,
+    mark::MARK_SUFFIX, object::SEGMENTS,
+};
+use flambeau_store::{ErrorKind, ObjectInfo, Store, StoreError};
 
 /// An entry that has nothing new to say is rewritten at most this often, to
 /// move its `last`.
@@ -46,4 +49,49 @@ pub async fn update(store: &Store, rows: &[BlockRow]) -> Result<usize, StoreErro
         written += usize::from(store.note_service(&tenant, &entry, REFRESH_MILLIS).await?);
     }
     Ok(written)
+}
+
+/// Marks read by one [`repair`].
+const MAX_MARKS: usize = 200;
+/// Largest mark that is read.
+const MAX_MARK_BYTES: u64 = 64 << 20;
+
+/// Learns from the newest commit marks since `since`, in case the events that
+/// told of their rows were lost. Answers how many services were written.
+///
+/// # Errors
+/// When the store fails, or a mark is unreadable.
+pub async fn repair(
+    store: &Store,
+    tenant: &TenantId,
+    since: UnixMillis,
+    now: UnixMillis,
+) -> Result<usize, StoreError> {
+    let days: BTreeSet<KeyDate> = [since, now].map(KeyDate::of).into();
+    let mut marks = Vec::new();
+    for date in days {
+        let objects = store.list_all(&format!("{SEGMENTS}{}/{date}/", tenant.encoded())).await?;
+        let recent =
+            |object: &ObjectInfo| object.key.ends_with(MARK_SUFFIX) && object.modified >= since;
+        marks.extend(objects.into_iter().filter(recent));
+    }
+    marks.sort_by_key(|object| std::cmp::Reverse(object.modified));
+    let mut rows = Vec::new();
+    for mark in marks.iter().take(MAX_MARKS) {
+        rows.extend(read_mark(store, &mark.key).await?.rows);
+    }
+    update(store, &rows).await
+}
+
+/// Reads one commit mark.
+pub(crate) async fn read_mark(store: &Store, key: &str) -> Result<CommitMark, StoreError> {
+    let bytes = store.get(key, MAX_MARK_BYTES).await?.bytes;
+    let mark: CommitMark = serde_json::from_slice(&bytes).map_err(|error| {
+        StoreError::new(ErrorKind::Corrupt, format!("read mark `{key}`"), error.to_string())
+    })?;
+    if mark.v > FORMAT_VERSION {
+        let detail = format!("it has version {}, this build knows up to {FORMAT_VERSION}", mark.v);
+        return Err(StoreError::new(ErrorKind::Corrupt, format!("read mark `{key}`"), detail));
+    }
+    Ok(mark)
 }

@@ -3,13 +3,15 @@
 //!
 //! - [`merge`]: snapshot keys in, committed blocks and one fate per key out.
 //! - [`compact()`]: many small blocks into few large ones, readers exact throughout.
+//! - [`sweep`]: what writers that died left behind.
 //! - [`verify`]: raw snapshots against blocks, block by block.
 //! - [`catalogue`]: what new block rows teach about services and types.
 
 pub mod catalogue;
 pub mod compact;
 pub mod merge;
+pub mod sweep;
 pub mod verify;
 
 pub use compact::{CompactOptions, CompactReport, Scope, compact};
-pub use merge::{ItemOutcome, MergeOptions, MergeReport, merge};
+pub use merge::{ItemOutcome, MergeOptions, MergeReport, drain, merge};

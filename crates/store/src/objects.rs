@@ -175,6 +175,26 @@ impl Store {
         Ok(objects)
     }
 
+    /// The folders directly below `prefix`, each with its `/`.
+    ///
+    /// # Errors
+    /// When S3 refuses or cannot be reached.
+    pub async fn folders(&self, prefix: &str) -> Result<Vec<String>, StoreError> {
+        let (mut folders, mut next) = (Vec::new(), None);
+        loop {
+            let request = self.s3.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+            let request = request.delimiter("/").set_continuation_token(next).send();
+            let doing = || format!("list folders below `{prefix}`");
+            let output = request.await.map_err(|error| StoreError::sdk(doing(), error))?;
+            let found = output.common_prefixes().iter().filter_map(|folder| folder.prefix());
+            folders.extend(found.map(str::to_owned));
+            next = output.next_continuation_token().map(str::to_owned);
+            if next.is_none() {
+                return Ok(folders);
+            }
+        }
+    }
+
     /// Deletes an object; one that is not there is no error.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ async fn main() -> Result<(), Error> {
     tracing::info!(bucket = state.store.bucket(), "index starts");
     let state = &state;
     lambda_runtime::run(service_fn(async move |event: LambdaEvent<Value>| {
-        Ok::<_, Error>(handle(event.payload, state).await.map(drop)?)
+        Ok::<_, Error>(handle(event.payload, state).await?.response())
     }))
     .await
 }

@@ -50,14 +50,16 @@ fn at(offset: i64) -> UnixMillis {
     UnixMillis(T0 + offset)
 }
 
-/// Window level, tier and number of children of each job.
-fn shape(jobs: &[Job]) -> Vec<(u8, u8, usize)> {
+/// Window level, tier and number of children of a job.
+type Shape = (u8, u8, usize);
+
+fn shape(jobs: &[Job]) -> Vec<Shape> {
     jobs.iter().map(|job| (job.into.level.number(), job.tier, job.children.len())).collect()
 }
 
 #[test]
 fn tiers_fill_inside_a_window() {
-    let cases: &[(usize, i64, &[(u8, u8, usize)])] = &[
+    let cases: &[(usize, i64, &[Shape])] = &[
         (OPEN_FAN_IN - 1, 30_000, &[]),
         (OPEN_FAN_IN, 30_000, &[(0, 1, 10)]),
         (99, 30_000, &[(0, 1, 99)]),
@@ -76,7 +78,7 @@ fn windows_go_up_when_the_one_above_is_closed() {
     let hour = HOUR + settle_millis(Level::Hour);
     let day = DAY + settle_millis(Level::Day);
     let month = 32 * DAY + settle_millis(Level::Month);
-    let cases: &[(Level, i64, &[(u8, u8, usize)])] = &[
+    let cases: &[(Level, i64, &[Shape])] = &[
         (Level::Minute, hour - 1, &[]),
         (Level::Minute, hour, &[(1, 0, 1)]),
         (Level::Hour, day - 1, &[]),
