@@ -2,6 +2,7 @@
 //! the command to kill.
 
 pub mod command;
+pub mod faults;
 pub mod judge;
 pub mod profiles;
 pub mod stack;

@@ -319,7 +319,10 @@ impl Merge<'_> {
         match open[index].add(member) {
             Ok(bad_entries) => {
                 self.report.entries_parked += bad_entries.len();
-                self.park_entries(identity, bad_entries).await;
+                if let Err(error) = self.park_entries(&identity, bad_entries).await {
+                    // Committed without its note, an entry would vanish.
+                    self.retry_all(open.remove(index).identities(), &error);
+                }
             }
             Err(refused) => {
                 let (key, parked) = *refused;
@@ -330,15 +333,15 @@ impl Merge<'_> {
         closed
     }
 
-    async fn park_entries(&mut self, identity: Identity, entries: Vec<park::Parked>) {
+    async fn park_entries(
+        &self,
+        identity: &Identity,
+        entries: Vec<park::Parked>,
+    ) -> Result<(), StoreError> {
         for parked in entries {
-            // The claim tells the fate of the rest; a lost note is repeated
-            // when the snapshot is delivered again.
-            if let Err(error) = park::note(self.store, &identity.tenant, parked, self.options).await
-            {
-                tracing::warn!(%error, "entry not noted as parked");
-            }
+            park::note(self.store, &identity.tenant, parked, self.options).await?;
         }
+        Ok(())
     }
 
     /// Puts a segment and commits its chunks; answers what others claimed

@@ -172,6 +172,11 @@ impl Chunk {
         Err(Box::new((key.clone(), parked.unwrap_or_else(nothing))))
     }
 
+    /// The snapshots in it.
+    pub(super) fn identities(self) -> impl Iterator<Item = Identity> {
+        self.members.into_iter().map(|(key, _)| key.identity)
+    }
+
     /// Ends the collecting; `None` for a chunk without snapshots.
     pub(super) fn finish(self) -> Option<MergedChunk> {
         let members = self.members;

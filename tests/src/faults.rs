@@ -1,0 +1,22 @@
+//! The fault harness: the proof that nothing is lost or doubled.
+//!
+//! [`Faults`] sits in the store's seam and makes chosen effects fail, happen
+//! twice, wait, or be the worker's last. [`Model`] knows beside the store what
+//! was accepted and what must become of it; [`check`] compares the two, by
+//! claims, by rows and by the merged profiles themselves. [`Stores`] are the
+//! embedded S3 and DynamoDB without a pump, so that a story delivers what it
+//! likes, when it likes.
+
+mod check;
+mod model;
+mod random;
+mod seam;
+mod snapshot;
+mod stores;
+
+pub use check::{Checked, check, check_range, check_settled};
+pub use model::{Expected, Model, Part};
+pub use random::Random;
+pub use seam::{Faults, Outcome, Rates};
+pub use snapshot::Snapshot;
+pub use stores::{Stores, deliver};

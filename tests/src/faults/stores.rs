@@ -1,0 +1,121 @@
+//! Stores without a pump, and deliveries by hand.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use anyhow::Context;
+use flambeau_layout::UnixMillis;
+use flambeau_local::{
+    dynamo::EmbeddedDynamo,
+    loopback::Served,
+    s3::{ACCESS_KEY_ID, EmbeddedS3, Options, SECRET_ACCESS_KEY},
+};
+use flambeau_pipeline::{ItemOutcome, MergeOptions, MergeReport, merge};
+use flambeau_profile::Limits;
+use flambeau_store::{Config, Store};
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+
+use super::{Faults, Model, Snapshot};
+use crate::stack::now;
+
+/// Largest object the harness writes.
+const MAX_BYTES: u64 = 1 << 20;
+
+/// Embedded stores in a directory of their own.
+pub struct Stores {
+    /// Access without faults.
+    pub store: Store,
+    /// How to reach them.
+    pub config: Config,
+    servers: Vec<Served>,
+    _dir: TempDir,
+}
+
+impl Stores {
+    /// Starts empty ones on free ports.
+    ///
+    /// # Errors
+    /// When they do not start.
+    pub async fn start() -> anyhow::Result<Self> {
+        let dir = tempfile::tempdir()?;
+        let (s3_dir, dynamo_dir) = (dir.path().join("s3"), dir.path().join("dynamodb"));
+        let options = Options { event_prefixes: Vec::new(), ..Options::default() };
+        let s3 = tokio::task::spawn_blocking(move || EmbeddedS3::open(&s3_dir, options)).await??;
+        let dynamo = tokio::task::spawn_blocking(move || EmbeddedDynamo::open(&dynamo_dir));
+        let dynamo = dynamo.await??;
+        let servers = vec![s3.serve(free_port().await?)?, dynamo.serve(free_port().await?)?];
+        let config = Config {
+            bucket: "flambeau".to_owned(),
+            table: "flambeau".to_owned(),
+            s3_endpoint: Some(servers[0].url()),
+            dynamodb_endpoint: Some(servers[1].url()),
+            credentials: Some((ACCESS_KEY_ID.to_owned(), SECRET_ACCESS_KEY.to_owned())),
+        };
+        let store = Store::connect(&config).await;
+        store.create().await?;
+        Ok(Self { store, config, servers, _dir: dir })
+    }
+
+    /// Access through a worker's faults.
+    #[must_use]
+    pub fn through(&self, faults: &Arc<Faults>) -> Store {
+        self.store.clone().with_seam(Arc::clone(faults) as _)
+    }
+
+    /// Puts a snapshot and notes it in the model.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub async fn accept(&self, model: &mut Model, snapshot: &Snapshot) -> anyhow::Result<()> {
+        let Snapshot { key, bytes, .. } = snapshot;
+        self.store.put_new(key, bytes.clone(), "application/octet-stream").await?;
+        let got = self.store.get(key, MAX_BYTES).await?;
+        model.accept(snapshot, got.modified);
+        Ok(())
+    }
+
+    /// Ends the servers.
+    pub async fn stop(self) {
+        for server in self.servers {
+            server.stop().await;
+        }
+    }
+}
+
+async fn free_port() -> anyhow::Result<TcpListener> {
+    TcpListener::bind("127.0.0.1:0").await.context("listen on a free port")
+}
+
+/// Options of a merge now.
+pub(super) fn merge_options(now: UnixMillis) -> anyhow::Result<MergeOptions> {
+    Ok(MergeOptions { tenant: "default".parse()?, now, fetches: 4, limits: Limits::default() })
+}
+
+/// Merges these keys in one batch; answers the keys that must come again. A
+/// worker that died answers nobody, so all come again.
+///
+/// # Errors
+/// When the same key got two answers, or the options are no options.
+pub async fn deliver(
+    store: &Store,
+    keys: &[String],
+    faults: Option<&Faults>,
+) -> anyhow::Result<Vec<String>> {
+    let options = merge_options(now())?;
+    let report = Box::pin(merge(store, keys, &options)).await;
+    anyhow::ensure!(report.outcomes.len() == keys.len(), "an outcome per key");
+    if faults.is_some_and(Faults::is_dead) {
+        return Ok(keys.to_vec());
+    }
+    again(keys, &report)
+}
+
+fn again(keys: &[String], report: &MergeReport) -> anyhow::Result<Vec<String>> {
+    let mut retried: BTreeMap<&String, bool> = BTreeMap::new();
+    for (key, outcome) in keys.iter().zip(&report.outcomes) {
+        let retry = matches!(outcome, ItemOutcome::Retry(_));
+        let before = retried.insert(key, retry);
+        anyhow::ensure!(before.is_none_or(|before| before == retry), "two answers for `{key}`");
+    }
+    Ok(retried.into_iter().filter(|(_, retry)| *retry).map(|(key, _)| key.clone()).collect())
+}
