@@ -3,7 +3,8 @@
 //! the table's stream would.
 //!
 //! At least once, in batches, with retries that grow apart; after
-//! [`MAX_RECEIVES`] a message goes to the dead-letter folder. An event is
+//! [`MAX_RECEIVES`] a message goes to the dead-letter folder, which the schedule
+//! drains into `parked/`. An event is
 //! acknowledged in the outbox only after the handler has answered for it, so a
 //! `kill -9` at any moment repeats work and loses none. Receive counts live in
 //! memory: a restart starts them anew.

@@ -26,6 +26,8 @@ use crate::{
 pub const ENDPOINTS_PATH: &str = "/-/endpoints";
 /// Where a running server tells how far its pump is.
 pub const PROGRESS_PATH: &str = "/-/progress";
+/// The index ticks this often, and once at the start.
+const TICK_EVERY: Duration = Duration::from_millis(flambeau_index::TICK_MILLIS as u64);
 /// Expired items are swept this often.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -152,7 +154,15 @@ impl Serving {
             Pump::new(s3.outbox(), handlers(&store, &endpoints), options.dir.join("dead-letters"));
         let progress = pump.progress();
         let pages = loopback::serve(http, pages(&store, &endpoints, progress.clone()))?;
-        let tasks = vec![tokio::spawn(pump.run()), tokio::spawn(sweep(dynamo))];
+        let schedule = Schedule {
+            index: flambeau_index::State { store: store.clone() },
+            dead_letters: options.dir.join("dead-letters"),
+        };
+        let tasks = vec![
+            tokio::spawn(pump.run()),
+            tokio::spawn(schedule.run()),
+            tokio::spawn(sweep(dynamo)),
+        ];
         let servers = vec![pages, s3_server, dynamo_server];
         Ok(Self { endpoints, store, progress, tasks, servers, _lock: lock })
     }
@@ -203,6 +213,42 @@ fn pages(store: &Store, endpoints: &Endpoints, progress: watch::Receiver<Progres
     flambeau_render::router(state)
         .route(ENDPOINTS_PATH, get(async move || Json(told)))
         .route(PROGRESS_PATH, get(async move || Json(*progress.borrow())))
+}
+
+/// What EventBridge does for a deployed index: it ticks, and hands over dead
+/// letters.
+struct Schedule {
+    index: flambeau_index::State,
+    dead_letters: PathBuf,
+}
+
+impl Schedule {
+    async fn run(self) {
+        let mut every = tokio::time::interval(TICK_EVERY);
+        loop {
+            every.tick().await;
+            let now = jiff::Timestamp::now().into();
+            match flambeau_index::tick(&self.index, now).await {
+                Ok(ticked) => tracing::info!(?ticked, "index ticked"),
+                Err(error) => tracing::warn!(%error, "index could not tick"),
+            }
+            if let Err(error) = self.drain().await {
+                tracing::warn!(%error, "dead letters stay where they are");
+            }
+        }
+    }
+
+    /// Parks what the pump gave up; a letter goes once its snapshot is parked.
+    async fn drain(&self) -> anyhow::Result<()> {
+        let Ok(mut letters) = tokio::fs::read_dir(&self.dead_letters).await else { return Ok(()) };
+        while let Some(letter) = letters.next_entry().await? {
+            let text = tokio::fs::read(letter.path()).await?;
+            let letter_json: serde_json::Value = serde_json::from_slice(&text)?;
+            flambeau_index::drain_record(&letter_json["message"], &self.index).await?;
+            tokio::fs::remove_file(letter.path()).await?;
+        }
+        Ok(())
+    }
 }
 
 async fn sweep(dynamo: EmbeddedDynamo) {

@@ -50,12 +50,14 @@ pub struct Verified {
     pub queued: u64,
     /// Raw snapshots that are parked.
     pub parked: u64,
+    /// Totals of the finest blocks' rows, for whoever compares answers.
+    pub totals: BTreeMap<ServiceName, Totals>,
     /// Each difference, with the keys to look at.
     pub differences: Vec<String>,
 }
 
-/// Totals per type and sample type.
-type Totals = BTreeMap<ProfileType, BTreeMap<String, Total>>;
+/// Totals per type and, in it, per sample type.
+pub type Totals = BTreeMap<ProfileType, BTreeMap<String, Total>>;
 
 /// A raw snapshot's fate and totals.
 struct Raw {
@@ -131,6 +133,7 @@ async fn verify_service(
     let mut listed: HashMap<IdentityHash, BlockId> = HashMap::new();
     for row in &rows {
         windows.insert(row.window);
+        add(verified.totals.entry(service.clone()).or_default(), of_row(row));
         verify_block(store, row, &by_identity, &mut listed, verified).await?;
     }
     verified.windows += windows.len() as u64;
@@ -237,13 +240,17 @@ async fn sum_raw(store: &Store, members: &[&Raw]) -> Result<Totals, StoreError> 
     let reads = members.iter().map(|raw| raw_totals(store, &raw.key));
     let all: Vec<Totals> = futures::stream::iter(reads).buffered(FETCHES).try_collect().await?;
     let mut sum = Totals::new();
-    for (typ, measures) in all.into_iter().flatten() {
+    all.into_iter().for_each(|totals| add(&mut sum, totals));
+    Ok(sum)
+}
+
+fn add(sum: &mut Totals, more: Totals) {
+    for (typ, measures) in more {
         let of_type = sum.entry(typ).or_default();
         for (name, total) in measures {
             *of_type.entry(name).or_default() += total;
         }
     }
-    Ok(sum)
 }
 
 /// Totals of one raw snapshot; what merge parks of it counts nothing.

@@ -1,13 +1,15 @@
 //! `/s/{service}/{type}`: one profile, many representations.
 
 use axum::{
+    body::Bytes,
     extract::{Path, Query, State},
     response::Response,
 };
 use flambeau_flame::{Graph, svg};
 use flambeau_layout::{BlockId, ProfileType, ServiceName};
 use flambeau_profile::{DEFAULT_LEVEL, Limits, Merged};
-use flambeau_query::{Plan, Selection, fetch, plan};
+use flambeau_query::{Plan, QueryError, Selection, cached_or_fetch, plan, read};
+use flambeau_store::ErrorKind;
 use http::HeaderMap;
 
 use crate::{
@@ -36,9 +38,10 @@ pub(crate) async fn merged(
     if format == Format::Html {
         return pages::profile(&selection, &plan, &query);
     }
-    let profile = fetch(&state.store, &plan, &Limits::default()).await?;
     match format {
         Format::Svg => {
+            let now = jiff::Timestamp::now().into();
+            let (plan, profile) = read(&state.store, &selection, now, &Limits::default()).await?;
             let graph = graph(&selection, &plan, column(&profile, query.st.as_deref())?);
             Ok(answer::svg(svg(&profile, &graph)?, note))
         }
@@ -46,7 +49,25 @@ pub(crate) async fn merged(
             let known = "a profile is pprof, svg or html";
             Err(RenderError::Parameter(format!("format `json` is not for profiles; {known}")))
         }
-        _ => Ok(answer::pprof(profile.encode_gzip(DEFAULT_LEVEL), note)),
+        _ => Ok(answer::pprof(merge(&state, &selection, &plan).await?, note)),
+    }
+}
+
+/// The merged pprof: a kept answer where there is one. A block that has gone
+/// since it was planned is planned for again.
+async fn merge(
+    state: &crate::State,
+    selection: &Selection,
+    plan: &Plan,
+) -> Result<Bytes, RenderError> {
+    let limits = Limits::default();
+    match cached_or_fetch(&state.store, plan, &limits).await {
+        Err(QueryError::Store(error)) if error.kind() == ErrorKind::NotFound => {
+            let now = jiff::Timestamp::now().into();
+            let (_, profile) = read(&state.store, selection, now, &limits).await?;
+            Ok(profile.encode_gzip(DEFAULT_LEVEL).into())
+        }
+        answered => Ok(answered?.bytes),
     }
 }
 
@@ -106,5 +127,9 @@ fn answered(plan: &Plan) -> String {
         0 => String::new(),
         n => format!("; {n} snapshots of another shape left out"),
     };
-    format!("{} blocks; {}{left_out}", plan.blocks.len(), span(plan))
+    let rounded = match plan.asked == plan.range {
+        true => String::new(),
+        false => format!("; rounded to {}..{}", plan.range.from, plan.range.until),
+    };
+    format!("{} blocks; {}{rounded}{left_out}", plan.blocks.len(), span(plan))
 }
