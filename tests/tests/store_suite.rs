@@ -78,6 +78,8 @@ async fn a_chunk_commits_whole_or_not_at_all(store: &Store) {
     assert!(unclaimed.is_empty());
     let all: Vec<_> = first.claims.iter().map(|claim| claim.identity.clone()).collect();
     assert_eq!(store.claims_of(&all).await.unwrap().len(), 99);
+    let twice = [all.as_slice(), &all].concat();
+    assert_eq!(store.claims_of(&twice).await.unwrap().len(), 99);
 }
 
 async fn one_of_many_racers_wins_each_snapshot(store: &Store) {

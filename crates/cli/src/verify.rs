@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use clap::Args;
 use flambeau_layout::{ServiceName, Total, UnixMillis};
-use flambeau_pipeline::verify::{Scope, Verified, verify};
+use flambeau_pipeline::verify::{Scope, Verified, finest_totals, verify};
 use flambeau_profile::Limits;
 use flambeau_query::{QueryError, Range, Selection, read};
 use flambeau_store::Store;
@@ -13,6 +13,9 @@ use crate::{connect::Connect, exit::Exit};
 
 /// Level-0 rows live 14 days; a day less, so that none is just going.
 const FINEST_KEPT_MILLIS: i64 = 13 * 86_400_000;
+
+/// Times an answer is read while new blocks keep coming.
+const MAX_ATTEMPTS: usize = 5;
 
 /// Arguments of `verify`.
 #[derive(Debug, Args)]
@@ -70,20 +73,37 @@ async fn answers_agree(
         for typ in entry.types.keys() {
             let (tenant, service) = (scope.tenant.clone(), entry.service.clone());
             let selection = Selection { tenant, service, typ: typ.clone(), range: Range::all() };
-            let Some((rows, profiles, alike)) = answered(store, &selection, now).await? else {
-                continue;
-            };
-            let finest = verified.totals.get(&entry.service).and_then(|of| of.get(typ));
-            let finest = finest.filter(|_| whole && alike);
-            if rows != profiles || finest.is_some_and(|finest| *finest != rows) {
-                let what = format!("answer for {}/{typ}", entry.service);
-                let told =
-                    format!("{what}: rows {rows:?}, profiles {profiles:?}, finest {finest:?}");
-                verified.differences.push(told);
-            }
+            let told = answer_differs(store, scope, &selection, now, whole).await?;
+            verified.differences.extend(told);
         }
     }
     Ok(())
+}
+
+/// Compares one answer. Where new blocks came while it was read, it is read
+/// again: what moves is no difference.
+async fn answer_differs(
+    store: &Store,
+    scope: &Scope,
+    selection: &Selection,
+    now: UnixMillis,
+    whole: bool,
+) -> anyhow::Result<Option<String>> {
+    for _ in 0..MAX_ATTEMPTS {
+        let before = finest_totals(store, scope, &selection.service).await?;
+        let Some((rows, profiles, alike)) = answered(store, selection, now).await? else {
+            return Ok(None);
+        };
+        if before != finest_totals(store, scope, &selection.service).await? {
+            continue;
+        }
+        let finest = before.get(&selection.typ).filter(|_| whole && alike);
+        let differs = rows != profiles || finest.is_some_and(|finest| *finest != rows);
+        let what = format!("answer for {}/{}", selection.service, selection.typ);
+        let told = || format!("{what}: rows {rows:?}, profiles {profiles:?}, finest {finest:?}");
+        return Ok(differs.then(told));
+    }
+    Ok(None)
 }
 
 type Measures = BTreeMap<String, Total>;

@@ -59,7 +59,11 @@ impl Store {
         identities: &[IdentityHash],
     ) -> Result<HashMap<IdentityHash, ClaimRow>, StoreError> {
         let mut found = HashMap::with_capacity(identities.len());
-        for batch in identities.chunks(MAX_BATCH) {
+        // DynamoDB refuses a batch that names one item twice.
+        let mut wanted: Vec<IdentityHash> = identities.to_vec();
+        wanted.sort_unstable();
+        wanted.dedup();
+        for batch in wanted.chunks(MAX_BATCH) {
             self.read_claims(batch, &mut found).await?;
         }
         Ok(found)

@@ -127,7 +127,8 @@ fn answered(plan: &Plan) -> String {
         0 => String::new(),
         n => format!("; {n} snapshots of another shape left out"),
     };
-    let rounded = match plan.asked == plan.range {
+    let everything = plan.asked == flambeau_query::Range::all();
+    let rounded = match everything || plan.asked == plan.range {
         true => String::new(),
         false => format!("; rounded to {}..{}", plan.range.from, plan.range.until),
     };
