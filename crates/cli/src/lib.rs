@@ -5,6 +5,7 @@
 mod connect;
 mod demo;
 mod exit;
+mod index;
 mod ls;
 mod merge;
 mod push;
@@ -40,6 +41,8 @@ enum Command {
     Ls(ls::Ls),
     /// Recompute totals from raw snapshots and from blocks, and compare.
     Verify(verify::Verify),
+    /// Make the index again from the bucket, or check it.
+    Index(index::Index),
     /// Be the example function; the demo starts this in a process of its own.
     #[command(name = demo::FUNCTION_COMMAND, hide = true)]
     Function,
@@ -67,6 +70,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Merge(merge) => merge.run(),
         Command::Ls(ls) => ls.run().await,
         Command::Verify(verify) => verify.run().await,
+        Command::Index(index) => index.run().await,
         Command::Function => demo::function().await,
     }
 }
