@@ -14,7 +14,7 @@ mod seam;
 mod snapshot;
 mod stores;
 
-pub use check::{Checked, check, check_range, check_settled};
+pub use check::{Checked, check, check_range, check_settled, learn};
 pub use model::{Expected, Model, Part};
 pub use random::Random;
 pub use seam::{Faults, Outcome, Rates};

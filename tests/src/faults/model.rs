@@ -88,14 +88,20 @@ impl Model {
     }
 
     /// Identities accepted, each with the objects that carry it.
-    pub(super) fn identities(&self) -> BTreeMap<IdentityHash, Vec<&str>> {
-        let mut identities: BTreeMap<IdentityHash, Vec<&str>> = BTreeMap::new();
+    pub(super) fn identities(&self) -> BTreeMap<IdentityHash, Vec<String>> {
+        let mut identities: BTreeMap<IdentityHash, Vec<String>> = BTreeMap::new();
         for (name, accepted) in &self.objects {
             if let Some(key) = &accepted.key {
-                identities.entry(key.identity.hash()).or_default().push(name);
+                identities.entry(key.identity.hash()).or_default().push(name.clone());
             }
         }
         identities
+    }
+
+    /// Forgets all fates, as when the tables are lost: what was not marked gets
+    /// another.
+    pub fn forget_fates(&mut self) {
+        self.fates.clear();
     }
 
     /// Keys of objects whose snapshot has no fate yet.
