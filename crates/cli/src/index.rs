@@ -28,7 +28,8 @@ pub(crate) struct Index {
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Write rows, claims and catalogue anew from what stands in the bucket,
-    /// and merge raw snapshots that nothing there covers.
+    /// and merge raw snapshots that nothing there covers. Pause merge and index
+    /// meanwhile.
     Rebuild {
         #[command(flatten)]
         connect: Connect,
