@@ -18,7 +18,6 @@ async fn lost(stores: &Stores) -> Store {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "rebuild takes the note of a drained letter for a fate that lasts, and does not queue it again"]
 async fn what_was_given_up_once_and_merged_unmarked_is_queued_again() {
     let stores = Stores::start().await.unwrap();
     let mut model = Model::default();

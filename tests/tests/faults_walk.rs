@@ -6,10 +6,7 @@
 //! relative to now; how tasks interleave inside a step is the runtime's.
 #![allow(clippy::unwrap_used)]
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use anyhow::{Context, ensure};
 use flambeau_layout::{Level, ProfileType, ServiceName, TenantId, UnixMillis, Window};
@@ -49,8 +46,6 @@ struct Walk {
     model: Model,
     random: Random,
     queue: Vec<String>,
-    /// Messages that were drained once.
-    given_up: BTreeSet<String>,
     seq: u64,
     taken: BTreeMap<&'static str, usize>,
 }
@@ -69,7 +64,6 @@ impl Walk {
             model: Model::default(),
             random: Random::new(seed),
             queue: Vec::new(),
-            given_up: BTreeSet::new(),
             seq: 0,
             taken: BTreeMap::new(),
         })
@@ -255,7 +249,6 @@ impl Walk {
             return Ok(());
         }
         let key = self.random.pick(&self.queue).clone();
-        self.given_up.insert(key.clone());
         let (store, _faults) = self.worker();
         let options =
             MergeOptions { tenant: tenant(), now: now(), fetches: 1, limits: Limits::default() };
@@ -273,8 +266,6 @@ impl Walk {
         self.model.forget_fates();
         let rebuilt = rebuild(&self.store, &tenant(), now()).await?;
         self.queue.extend(rebuilt.requeue);
-        // Their notes come back as fates: redriven, as their owner would.
-        self.queue.extend(self.given_up.iter().cloned());
         Ok(())
     }
 

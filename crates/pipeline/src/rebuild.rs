@@ -143,7 +143,10 @@ async fn uncovered(
     for object in store.list_all(&format!("{SNAPSHOTS}{}/", tenant.encoded())).await? {
         let Ok(key) = object.key.parse::<SnapshotKey>() else { continue };
         let hash = key.identity.hash();
-        if !claims.contains_key(&hash) && seen.insert(hash) {
+        // What was only given up may have been merged since, by a worker that
+        // died before its mark: it gets its chance again.
+        let lasts = claims.get(&hash).is_some_and(|claim| !claim.is_replaceable());
+        if !lasts && seen.insert(hash) {
             keys.push(object.key);
         }
     }
