@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// How every comment of ours begins.
-pub const NOTE_PREFIX: &str = "flambeau:";
+pub const NOTE_PREFIX: &str = flambeau_profile::FLAMBEAU_COMMENT;
 
 /// Longest note, in bytes.
 pub const MAX_NOTE_BYTES: usize = 64 * 1024;
