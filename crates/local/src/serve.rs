@@ -155,7 +155,7 @@ impl Serving {
         let progress = pump.progress();
         let pages = loopback::serve(http, pages(&store, &endpoints, progress.clone()))?;
         let schedule = Schedule {
-            index: flambeau_index::State { store: store.clone() },
+            index: index(&store, &endpoints),
             dead_letters: options.dir.join("dead-letters"),
         };
         let tasks = vec![
@@ -204,7 +204,11 @@ fn handlers(store: &Store, endpoints: &Endpoints) -> Handlers {
         tenant: endpoints.tenant.clone(),
         fetches: flambeau_merge::DEFAULT_FETCHES,
     };
-    Handlers { merge, index: flambeau_index::State { store: store.clone() } }
+    Handlers { merge, index: index(store, endpoints) }
+}
+
+fn index(store: &Store, endpoints: &Endpoints) -> flambeau_index::State {
+    flambeau_index::State { store: store.clone(), tenant: endpoints.tenant.clone() }
 }
 
 fn pages(store: &Store, endpoints: &Endpoints, progress: watch::Receiver<Progress>) -> Router {

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use anyhow::Context;
-use aws_lambda_events::dynamodb::{Event as StreamEvent, EventRecord};
+use aws_lambda_events::{
+    dynamodb::{Event as StreamEvent, EventRecord},
+    sqs::SqsEvent,
+};
+use flambeau_merge::Message;
 use serde::Deserialize;
 use serde_json::Value;
-
-/// How deep an event may be wrapped: SQS around SNS around S3.
-const MAX_WRAPPERS: usize = 3;
 
 /// What an event asks for.
 #[derive(Debug, PartialEq, Eq)]
@@ -17,24 +18,18 @@ pub(crate) enum Asked {
     Rows(Vec<(String, String)>),
     /// The schedule ticks.
     Tick,
-    /// Messages were given up.
-    DeadLetters(Vec<Letter>),
-}
-
-/// A message that was given up.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Letter {
-    pub(crate) id: String,
-    /// Keys as stored; none when the message names no objects.
-    pub(crate) keys: Vec<String>,
+    /// Messages of merge's queue were given up.
+    DeadLetters(Vec<Message>),
 }
 
 impl Asked {
     pub(crate) fn read(event: Value) -> anyhow::Result<Self> {
         let first = &event["Records"][0]["eventSource"];
         if first == "aws:sqs" {
-            let records = event["Records"].as_array().map(Vec::as_slice).unwrap_or_default();
-            return Ok(Self::DeadLetters(records.iter().map(Letter::of).collect()));
+            let event: SqsEvent =
+                serde_json::from_value(event).context("the SQS event is not readable")?;
+            let letters = event.records.into_iter().map(Message::read);
+            return Ok(Self::DeadLetters(letters.collect()));
         }
         let is_scheduled = event["detail-type"] == "Scheduled Event"
             || event["source"] == "aws.events"
@@ -62,59 +57,34 @@ fn block_key(record: EventRecord) -> Option<(String, String)> {
     (is_new && sk.starts_with("open/")).then_some((pk, sk))
 }
 
-impl Letter {
-    /// Reads an SQS record.
-    pub(crate) fn of(record: &Value) -> Self {
-        let id = record["messageId"].as_str().unwrap_or_default().to_owned();
-        let mut keys = Vec::new();
-        collect_keys(&record["body"], MAX_WRAPPERS, &mut keys);
-        Self { id, keys }
-    }
-}
-
-/// Object keys of an S3 notification or an EventBridge event, bare, as text, or
-/// wrapped by SNS.
-fn collect_keys(body: &Value, wrappers: usize, keys: &mut Vec<String>) {
-    if let (Some(text), Some(left)) = (body.as_str(), wrappers.checked_sub(1)) {
-        if let Ok(inner) = serde_json::from_str(text) {
-            collect_keys(&inner, left, keys);
-        }
-        return;
-    }
-    let records = body["Records"].as_array().map(Vec::as_slice).unwrap_or_default();
-    keys.extend(records.iter().filter_map(|r| r["s3"]["object"]["key"].as_str()).map(url_decode));
-    // EventBridge does not encode keys.
-    keys.extend(body["detail"]["object"]["key"].as_str().map(str::to_owned));
-    if body["Message"].is_string() {
-        collect_keys(&body["Message"], wrappers, keys);
-    }
-}
-
-/// S3 sends keys as HTML forms do: `+` is a space, the rest percent-encoded.
-fn url_decode(key: &str) -> String {
-    let spaced = key.replace('+', " ");
-    percent_encoding::percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use serde_json::json;
 
-    fn letter(body: &Value) -> Vec<String> {
-        Letter::of(&json!({ "messageId": "m", "body": body.to_string() })).keys
-    }
-
     #[test]
-    fn letters_are_opened_however_they_are_wrapped() {
-        let s3 = json!({ "Records": [{ "s3": { "object": { "key": "snapshots/a+b%2Fc" } } }] });
-        assert_eq!(letter(&s3), ["snapshots/a b/c"]);
-        assert_eq!(letter(&json!({ "Message": s3.to_string() })), ["snapshots/a b/c"]);
-        let bridge = json!({ "detail": { "object": { "key": "snapshots/a+b" } } });
-        assert_eq!(letter(&bridge), ["snapshots/a+b"]);
-        assert!(letter(&json!({ "Event": "s3:TestEvent" })).is_empty());
-        assert!(Letter::of(&json!({ "body": "no JSON" })).keys.is_empty());
+    fn wrapped_letters_are_opened() {
+        let s3 = json!({ "Records": [{
+            "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1",
+            "eventTime": "2026-11-21T00:00:00.000Z", "eventName": "ObjectCreated:Put",
+            "userIdentity": {}, "requestParameters": {}, "responseElements": {},
+            "s3": {
+                "s3SchemaVersion": "1.0", "configurationId": "x",
+                "bucket": { "name": "b", "ownerIdentity": {}, "arn": "arn:aws:s3:::b" },
+                "object": { "key": "snapshots/a+b%2Fc", "size": 1 }
+            }
+        }] });
+        let sns = json!({ "Type": "Notification", "Message": s3.to_string() });
+        let bridge = json!({
+            "source": "aws.s3", "detail-type": "Object Created",
+            "detail": { "object": { "key": "snapshots/a+b" } }
+        });
+        let record = |body: &Value| json!({ "eventSource": "aws:sqs", "body": body.to_string() });
+        let event = json!({ "Records": [record(&s3), record(&sns), record(&bridge)] });
+        let Asked::DeadLetters(letters) = Asked::read(event).unwrap() else { panic!("a queue") };
+        let keys: Vec<_> = letters.iter().map(|letter| letter.keys[0].as_str()).collect();
+        assert_eq!(keys, ["snapshots/a b/c", "snapshots/a b/c", "snapshots/a+b"]);
     }
 
     #[test]
@@ -122,8 +92,9 @@ mod tests {
         let tick = json!({ "source": "aws.events", "detail-type": "Scheduled Event" });
         assert_eq!(Asked::read(tick).unwrap(), Asked::Tick);
         let queue = json!({ "Records": [{ "eventSource": "aws:sqs", "messageId": "m" }] });
-        let letters = vec![Letter { id: "m".into(), keys: vec![] }];
-        assert_eq!(Asked::read(queue).unwrap(), Asked::DeadLetters(letters));
+        assert!(
+            matches!(Asked::read(queue).unwrap(), Asked::DeadLetters(letters) if letters[0].id == "m")
+        );
         assert!(Asked::read(json!({ "some": "thing" })).is_err());
     }
 }

@@ -19,6 +19,7 @@ use std::{
 
 use anyhow::Context;
 use flambeau_layout::{BlockRow, Level, ServiceName, TenantId, UnixMillis, Window};
+use flambeau_merge::Message;
 use flambeau_pipeline::{
     CompactOptions, ItemOutcome, MergeOptions, Scope, catalogue, compact, drain,
 };
@@ -26,7 +27,7 @@ use flambeau_profile::Limits;
 use flambeau_store::Store;
 use serde_json::{Value, json};
 
-use crate::event::{Asked, Letter};
+use crate::event::Asked;
 
 pub use tick::{TICK_MILLIS, Ticked, tick};
 
@@ -35,6 +36,8 @@ pub use tick::{TICK_MILLIS, Ticked, tick};
 pub struct State {
     /// The index.
     pub store: Store,
+    /// Whose objects outside the layout are; `FLAMBEAU_TENANT`.
+    pub tenant: TenantId,
 }
 
 /// What one invocation did.
@@ -67,9 +70,11 @@ impl State {
     /// Reads the environment and connects.
     ///
     /// # Errors
-    /// When a variable is missing, naming it.
+    /// When a variable is missing or malformed, naming it.
     pub async fn from_env() -> anyhow::Result<Self> {
-        Ok(Self { store: Store::from_env().await? })
+        let tenant = std::env::var("FLAMBEAU_TENANT").unwrap_or_else(|_| "default".to_owned());
+        let tenant = tenant.parse().context("FLAMBEAU_TENANT")?;
+        Ok(Self { store: Store::from_env().await?, tenant })
     }
 }
 
@@ -130,7 +135,7 @@ fn touched(rows: &[BlockRow]) -> BTreeMap<(TenantId, ServiceName), BTreeSet<Wind
 
 /// Parks what merge gave up. A message that names no objects is let go: there
 /// is nothing to park, and it is in the log.
-async fn drained(state: &State, letters: Vec<Letter>, now: UnixMillis) -> Handled {
+async fn drained(state: &State, letters: Vec<Message>, now: UnixMillis) -> Handled {
     let mut handled = Handled::default();
     for letter in letters {
         match drain_letter(state, &letter, now).await {
@@ -144,12 +149,11 @@ async fn drained(state: &State, letters: Vec<Letter>, now: UnixMillis) -> Handle
     handled
 }
 
-async fn drain_letter(state: &State, letter: &Letter, now: UnixMillis) -> anyhow::Result<()> {
-    let tenant = std::env::var("FLAMBEAU_TENANT").unwrap_or_else(|_| "default".to_owned());
-    let tenant = tenant.parse().context("FLAMBEAU_TENANT")?;
+async fn drain_letter(state: &State, letter: &Message, now: UnixMillis) -> anyhow::Result<()> {
+    let tenant = state.tenant.clone();
     let options = MergeOptions { tenant, now, fetches: 1, limits: Limits::default() };
-    if letter.keys.is_empty() {
-        tracing::warn!(letter = %letter.id, "dead letter names no objects");
+    if let Some(reason) = &letter.unreadable {
+        tracing::warn!(letter = %letter.id, %reason, "dead letter names no objects");
     }
     let detail = "merge failed at every delivery; see its log, then redrive or push it again";
     for key in &letter.keys {
@@ -164,8 +168,9 @@ async fn drain_letter(state: &State, letter: &Letter, now: UnixMillis) -> anyhow
 /// keeps it.
 ///
 /// # Errors
-/// When the store fails; the letter must be kept.
+/// When it is no SQS record or the store fails; the letter must be kept.
 pub async fn drain_record(record: &Value, state: &State) -> anyhow::Result<()> {
     let now = UnixMillis::from(jiff::Timestamp::now());
-    drain_letter(state, &Letter::of(record), now).await
+    let record = serde_json::from_value(record.clone()).context("no SQS record")?;
+    drain_letter(state, &Message::read(record), now).await
 }

@@ -15,16 +15,17 @@ pub(crate) struct Batch {
     pub(crate) per_message: bool,
 }
 
-/// One message of a batch.
+/// One message of merge's queue, or of the dead-letter queue behind it.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) struct Message {
-    pub(crate) id: String,
+pub struct Message {
+    /// Its id in the queue.
+    pub id: String,
     /// Keys as stored.
-    pub(crate) keys: Vec<String>,
+    pub keys: Vec<String>,
     /// Times it was delivered, this one included.
-    pub(crate) receives: u32,
+    pub receives: u32,
     /// Why it names no objects, when it should.
-    pub(crate) unreadable: Option<String>,
+    pub unreadable: Option<String>,
 }
 
 impl Batch {
@@ -45,7 +46,10 @@ impl Batch {
 }
 
 impl Message {
-    fn read(record: SqsMessage) -> Self {
+    /// Reads a record of an SQS event: an S3 notification, bare or wrapped by
+    /// SNS or EventBridge. Never fails; what cannot be read says why.
+    #[must_use]
+    pub fn read(record: SqsMessage) -> Self {
         let body = record.body.as_deref().unwrap_or_default();
         let receives = record.attributes.get("ApproximateReceiveCount");
         let receives = receives.and_then(|count| count.parse().ok()).unwrap_or(1);

@@ -15,7 +15,9 @@ use flambeau_profile::Limits;
 use flambeau_store::Store;
 use serde_json::Value;
 
-use crate::event::{Batch, Message};
+use crate::event::Batch;
+
+pub use event::Message;
 
 /// Objects fetched at the same time unless `FLAMBEAU_FETCHES` says otherwise.
 pub const DEFAULT_FETCHES: usize = 32;
