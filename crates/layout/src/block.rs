@@ -116,6 +116,10 @@ fn is_one(count: &u64) -> bool {
     *count == 1
 }
 
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 /// One profile type of a block.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TypePart {
@@ -127,12 +131,28 @@ pub struct TypePart {
     pub sample_types: Vec<String>,
     /// Totals per sample type.
     pub totals: Vec<Total>,
+    /// Positions of the sample types that are gauges: their totals are sums
+    /// over snapshots, which a view divides by their number.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gauges: Vec<usize>,
     /// Snapshots in it.
     pub snapshots: u64,
+    /// Snapshots among them whose cumulative columns were left out, because the
+    /// difference to the snapshot before is not known.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub undifferenced: u64,
     /// Snapshots per label set: index into [`BlockRow::label_sets`], count.
     pub sets: Vec<(usize, u64)>,
     /// Totals over time: per snapshot at level 0, fixed buckets above.
     pub points: Vec<Point>,
+}
+
+impl TypePart {
+    /// What it measures: parts of one type merge only where this agrees.
+    #[must_use]
+    pub fn shape(&self) -> (&[String], &[usize]) {
+        (&self.sample_types, &self.gauges)
+    }
 }
 
 /// Snapshots that arrived far from the time they tell of.
@@ -311,7 +331,9 @@ mod tests {
             at: ObjectRange { key: "segments/t/d/s.zip".into(), offset: 1, len: 2 },
             sample_types: vec!["samples/count".into(), "cpu/nanoseconds".into()],
             totals: vec![Total(0), Total(i128::MAX)],
+            gauges: vec![],
             snapshots: points as u64,
+            undifferenced: 0,
             sets: (0..sets).map(|i| (i, 1)).collect(),
             points: (0..points).map(point).collect(),
         };

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use flambeau_profile::Temporality;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -48,18 +49,6 @@ pub enum NoteError {
     },
 }
 
-/// How values of a sample type add up over time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Temporality {
-    /// What happened in the snapshot's own span; adds up.
-    Delta,
-    /// Everything since the process began.
-    Cumulative,
-    /// True at the moment of the snapshot.
-    Gauge,
-}
-
 /// What a snapshot says of itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct SnapshotNote {
@@ -78,8 +67,9 @@ pub struct SnapshotNote {
     /// Nanoseconds in which an invocation ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_nanos: Option<i64>,
-    /// Temporality by sample type name, where it differs from what is inferred.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    /// Temporality by sample type name, where it differs from what is inferred:
+    /// `delta` for a cumulative one that the writer made differences of.
+    #[serde(default, with = "by_name", skip_serializing_if = "BTreeMap::is_empty")]
     pub temporality: BTreeMap<String, Temporality>,
     /// Snapshots the writer had to drop since the last one it wrote.
     #[serde(default, skip_serializing_if = "is_zero")]
@@ -91,6 +81,29 @@ pub struct SnapshotNote {
 
 fn is_zero(count: &u64) -> bool {
     *count == 0
+}
+
+/// Temporalities as the words they are written with.
+mod by_name {
+    use std::collections::BTreeMap;
+
+    use flambeau_profile::Temporality;
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    type Temporalities = BTreeMap<String, Temporality>;
+
+    pub(super) fn serialize<S: Serializer>(map: &Temporalities, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(map.iter().map(|(name, temporality)| (name, temporality.to_string())))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Temporalities, D::Error> {
+        let words = BTreeMap::<String, String>::deserialize(from)?;
+        let read =
+            |(name, word): (String, String)| Ok((name, word.parse().map_err(D::Error::custom)?));
+        words.into_iter().map(read).collect()
+    }
 }
 
 /// What a block's pprof says of itself; its index row is a copy.

@@ -7,6 +7,7 @@
 //! leaves it out and merges the rest again.
 
 mod chunk;
+pub(crate) mod columns;
 mod drain;
 mod park;
 mod read;

@@ -7,16 +7,17 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use bytes::Bytes;
 use flambeau_layout::{
     BlockId, BlockRow, ClaimRow, Fate, IdentityHash, Level, Note, ProfileType, RowState,
-    ServiceName, SnapshotKey, SnapshotShape, TenantId, Total, UnixMillis, archive,
+    ServiceName, SnapshotKey, SnapshotNote, SnapshotShape, TenantId, Total, UnixMillis, archive,
     snapshot::{MAX_TYPES, SNAPSHOTS},
 };
-use flambeau_profile::{AddOptions, Limits, Merger};
+use flambeau_profile::{AddOptions, Added, Limits, MergeError, Merger};
 use flambeau_store::{Store, StoreError};
 use futures::{StreamExt, TryStreamExt};
 
-use crate::merge::MAX_OBJECT_BYTES;
+use crate::merge::{MAX_OBJECT_BYTES, columns::Columns};
 
 /// Objects read at the same time.
 const FETCHES: usize = 16;
@@ -240,10 +241,12 @@ async fn read_block(store: &Store, row: &BlockRow) -> Result<ReadBlock, StoreErr
     Ok(Ok((totals, covers)))
 }
 
-fn totals_of(bytes: &[u8]) -> Result<(BTreeMap<String, Total>, Vec<String>), String> {
-    let added = Merger::new(Limits::default())
-        .add(bytes, &AddOptions::default())
-        .map_err(|error| error.to_string())?;
+fn added(bytes: &[u8]) -> Result<Added, MergeError> {
+    Merger::new(Limits::default()).add(bytes, &AddOptions::default())
+}
+
+fn totals_of(bytes: &[u8]) -> Result<(BTreeMap<String, Total>, Vec<String>), MergeError> {
+    let added = added(bytes)?;
     let names = added.header.sample_types.iter().map(ToString::to_string);
     let totals = names.zip(added.totals.into_iter().map(Total)).collect();
     Ok((totals, added.header.comments))
@@ -266,25 +269,46 @@ fn add(sum: &mut Totals, more: Totals) {
     }
 }
 
-/// Totals of one raw snapshot; what merge parks of it counts nothing.
+/// Totals of one raw snapshot, by the columns that count; what merge parks of
+/// it counts nothing.
 async fn raw_totals(store: &Store, key: &SnapshotKey) -> Result<Totals, StoreError> {
     let bytes = store.get(&key.to_string(), MAX_OBJECT_BYTES).await?.bytes;
-    let mut totals = Totals::new();
-    match &key.shape {
-        SnapshotShape::Single(typ) => {
-            totals.extend(totals_of(&bytes).ok().map(|(own, _)| (typ.clone(), own)));
-        }
-        SnapshotShape::Zip => {
-            for (name, content) in archive::read(&bytes, MAX_TYPES).unwrap_or_default() {
-                let typ = name.strip_suffix(".pb.gz").map(ProfileType::from_encoded);
-                let own = content.ok().and_then(|content| totals_of(&content).ok());
-                if let (Some(Ok(typ)), Some((own, _))) = (typ, own) {
-                    totals.entry(typ).or_insert(own);
-                }
-            }
+    let mut read: BTreeMap<ProfileType, Added> = BTreeMap::new();
+    for (typ, content) in profiles_of(key, &bytes) {
+        if let Ok(added) = added(&content) {
+            read.entry(typ).or_insert(added);
         }
     }
-    Ok(totals)
+    let comments = read.values().flat_map(|added| &added.header.comments);
+    let note = match Note::find(comments.map(String::as_str)) {
+        Ok(Some(Note::Snapshot(note))) => note,
+        _ => SnapshotNote::default(),
+    };
+    let counting = |added: Added| {
+        let columns = Columns::of(&added.header, &note, key.identity.seq);
+        let named = added.header.sample_types.iter().zip(added.totals).enumerate();
+        let total = |position, total| match columns.dropped.contains(&position) {
+            true => Total::default(),
+            false => Total(total),
+        };
+        named.map(|(position, (name, sum))| (name.to_string(), total(position, sum))).collect()
+    };
+    Ok(read.into_iter().map(|(typ, added)| (typ, counting(added))).collect())
+}
+
+/// The profiles in a raw object, by type.
+fn profiles_of(key: &SnapshotKey, bytes: &Bytes) -> Vec<(ProfileType, Bytes)> {
+    match &key.shape {
+        SnapshotShape::Single(typ) => vec![(typ.clone(), bytes.clone())],
+        SnapshotShape::Zip => {
+            let entries = archive::read(bytes, MAX_TYPES).unwrap_or_default().into_iter();
+            let entry = |(name, content): (String, Result<Vec<u8>, _>)| {
+                let typ = ProfileType::from_encoded(name.strip_suffix(".pb.gz")?).ok()?;
+                Some((typ, content.ok()?.into()))
+            };
+            entries.filter_map(entry).collect()
+        }
+    }
 }
 
 fn compare(what: &str, left: &Totals, right: &Totals, differences: &mut Vec<String>) {

@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     fetch::fetch,
     plan::{Plan, QueryError},
+    view::Aggregate,
 };
 
 /// Plans that read fewer bytes than this are merged anew each time: a PUT costs
@@ -37,17 +38,22 @@ pub struct Answer {
 pub async fn cached_or_fetch(
     store: &Store,
     plan: &Plan,
+    aggregate: Aggregate,
     limits: &Limits,
 ) -> Result<Answer, QueryError> {
-    let Some(key) = key_of(plan).filter(|_| plan.bytes() >= CACHE_MIN_BYTES) else {
-        return Ok(Answer { bytes: merge(store, plan, limits).await?, key: None, hit: false });
+    let merge = async || {
+        let merged = plan.show(fetch(store, plan, limits).await?, aggregate);
+        Ok::<_, QueryError>(merged.map_err(QueryError::Merge)?.encode_gzip(DEFAULT_LEVEL).into())
+    };
+    let Some(key) = key_of(plan, aggregate).filter(|_| plan.bytes() >= CACHE_MIN_BYTES) else {
+        return Ok(Answer { bytes: merge().await?, key: None, hit: false });
     };
     match store.get(&key, MAX_ANSWER_BYTES).await {
         Ok(got) => return Ok(Answer { bytes: got.bytes, key: Some(key), hit: true }),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => tracing::warn!(%error, "kept answer not readable; merging anew"),
     }
-    let bytes = merge(store, plan, limits).await?;
+    let bytes: Bytes = merge().await?;
     let key = match store.put_new(&key, bytes.clone(), "application/octet-stream").await {
         Ok(_) => Some(key),
         Err(error) => {
@@ -58,18 +64,18 @@ pub async fn cached_or_fetch(
     Ok(Answer { bytes, key, hit: false })
 }
 
-async fn merge(store: &Store, plan: &Plan, limits: &Limits) -> Result<Bytes, QueryError> {
-    Ok(fetch(store, plan, limits).await?.encode_gzip(DEFAULT_LEVEL).into())
-}
-
-/// `results/{tenant}/{hash}.pb.gz`, the hash over type and blocks.
-fn key_of(plan: &Plan) -> Option<String> {
+/// `results/{tenant}/{hash}.pb.gz`, the hash over type, blocks and what showing
+/// them divides.
+fn key_of(plan: &Plan, aggregate: Aggregate) -> Option<String> {
     let tenant = &plan.blocks.first()?.tenant;
     let mut blocks: Vec<&str> = plan.parts().map(|(row, _)| row.block.as_str()).collect();
     blocks.sort_unstable();
     let mut sha = Sha256::new();
     sha.update(format!("{FORMAT_VERSION}/{}/{}/", env!("CARGO_PKG_VERSION"), plan.typ.encoded()));
     sha.update(blocks.join("/"));
+    if plan.divides(aggregate) {
+        sha.update("/mean");
+    }
     let hash = sha.finalize();
     let hex: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
     Some(format!("{RESULTS}{}/{hex}.pb.gz", tenant.encoded()))

@@ -8,6 +8,7 @@ mod plan;
 mod range;
 pub mod select;
 mod timeline;
+mod view;
 
 pub use cache::{Answer, CACHE_MIN_BYTES, cached_or_fetch};
 pub use estimate::{Estimate, GET_DOLLARS, READ_UNIT_DOLLARS};
@@ -15,3 +16,4 @@ pub use fetch::{FETCHES, fetch, read};
 pub use plan::{Plan, QueryError, Selection, block, plan, plan_at};
 pub use range::{Range, RangeError};
 pub use timeline::{Moment, Timeline};
+pub use view::Aggregate;

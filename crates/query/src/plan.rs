@@ -120,6 +120,12 @@ impl Plan {
         totals
     }
 
+    /// Snapshots in the answer whose cumulative columns were left out.
+    #[must_use]
+    pub fn undifferenced(&self) -> u64 {
+        self.parts().map(|(_, part)| part.undifferenced).sum()
+    }
+
     /// Bytes to read.
     #[must_use]
     pub fn bytes(&self) -> u64 {
@@ -194,12 +200,11 @@ async fn count(store: &Store, selection: &Selection, range: Range) -> Result<Cou
 /// Keeps the blocks whose profiles measure what the newest one does: others
 /// cannot be merged with it.
 fn alike(mut plan: Plan) -> Plan {
-    let shape = plan.parts().last().map(|(_, part)| part.sample_types.clone());
     let typ = plan.typ.clone();
-    let (alike, others): (Vec<_>, Vec<_>) = plan
-        .blocks
-        .into_iter()
-        .partition(|row| row.part(&typ).map(|part| &part.sample_types) == shape.as_ref());
+    let newest = plan.blocks.last().and_then(|row| row.part(&typ)).cloned();
+    let shape = newest.as_ref().map(TypePart::shape);
+    let (alike, others): (Vec<_>, Vec<_>) =
+        plan.blocks.into_iter().partition(|row| row.part(&typ).map(TypePart::shape) == shape);
     let snapshots = others.iter().filter_map(|row| row.part(&typ)).map(|part| part.snapshots);
     plan.left_out = snapshots.sum();
     plan.blocks = alike;

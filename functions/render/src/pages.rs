@@ -55,6 +55,8 @@ struct ProfilePage {
     span: String,
     totals: Vec<(String, String)>,
     left_out: Option<u64>,
+    undifferenced: Option<u64>,
+    means: bool,
     svg: String,
     pprof: String,
     blocks: Vec<BlockLink>,
@@ -110,13 +112,18 @@ pub(crate) fn profile(
         snapshots: row.snapshots,
         href: format!("{typ}/blocks/{}", row.block),
     });
-    let totals = plan.totals().into_iter().map(|(name, total)| (name, total.to_string()));
+    let totals = plan
+        .shown_totals(query.aggregate()?)
+        .into_iter()
+        .map(|(name, total)| (name, total.to_string()));
     let page = ProfilePage {
         service: selection.service.to_string(),
         typ: selection.typ.to_string(),
         span: span(plan),
         totals: totals.collect(),
         left_out: (plan.left_out > 0).then_some(plan.left_out),
+        undifferenced: Some(plan.undifferenced()).filter(|count| *count > 0),
+        means: plan.divides(query.aggregate()?),
         svg: query.link("svg"),
         pprof: query.link("pprof"),
         blocks: blocks.collect(),

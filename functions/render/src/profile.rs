@@ -8,7 +8,7 @@ use axum::{
 use flambeau_flame::{Graph, svg};
 use flambeau_layout::{BlockId, ProfileType, ServiceName};
 use flambeau_profile::{DEFAULT_LEVEL, Limits, Merged};
-use flambeau_query::{Plan, QueryError, Selection, cached_or_fetch, plan, read};
+use flambeau_query::{Aggregate, Plan, QueryError, Selection, cached_or_fetch, plan, read};
 use flambeau_store::ErrorKind;
 use http::HeaderMap;
 
@@ -33,8 +33,9 @@ pub(crate) async fn merged(
         typ: ProfileType::new(typ)?,
         range: query.range()?,
     };
+    let aggregate = query.aggregate()?;
     let plan = plan(&state.store, &selection).await?;
-    let note = Some(answered(&plan));
+    let note = Some(answered(&plan, aggregate));
     if format == Format::Html {
         return pages::profile(&selection, &plan, &query);
     }
@@ -42,6 +43,7 @@ pub(crate) async fn merged(
         Format::Svg => {
             let now = jiff::Timestamp::now().into();
             let (plan, profile) = read(&state.store, &selection, now, &Limits::default()).await?;
+            let profile = plan.show(profile, aggregate).map_err(QueryError::Merge)?;
             let graph = graph(&selection, &plan, column(&profile, query.st.as_deref())?);
             Ok(answer::svg(svg(&profile, &graph)?, note))
         }
@@ -49,7 +51,7 @@ pub(crate) async fn merged(
             let known = "a profile is pprof, svg or html";
             Err(RenderError::Parameter(format!("format `json` is not for profiles; {known}")))
         }
-        _ => Ok(answer::pprof(merge(&state, &selection, &plan).await?, note)),
+        _ => Ok(answer::pprof(merge(&state, &selection, &plan, aggregate).await?, note)),
     }
 }
 
@@ -59,12 +61,14 @@ async fn merge(
     state: &crate::State,
     selection: &Selection,
     plan: &Plan,
+    aggregate: Aggregate,
 ) -> Result<Bytes, RenderError> {
     let limits = Limits::default();
-    match cached_or_fetch(&state.store, plan, &limits).await {
+    match cached_or_fetch(&state.store, plan, aggregate, &limits).await {
         Err(QueryError::Store(error)) if error.kind() == ErrorKind::NotFound => {
             let now = jiff::Timestamp::now().into();
-            let (_, profile) = read(&state.store, selection, now, &limits).await?;
+            let (plan, profile) = read(&state.store, selection, now, &limits).await?;
+            let profile = plan.show(profile, aggregate).map_err(QueryError::Merge)?;
             Ok(profile.encode_gzip(DEFAULT_LEVEL).into())
         }
         answered => Ok(answered?.bytes),
@@ -122,15 +126,20 @@ pub(crate) fn span(plan: &Plan) -> String {
     format!("{} snapshots, {first} to {last}", plan.snapshots())
 }
 
-fn answered(plan: &Plan) -> String {
+fn answered(plan: &Plan, aggregate: Aggregate) -> String {
     let left_out = match plan.left_out {
         0 => String::new(),
         n => format!("; {n} snapshots of another shape left out"),
     };
+    let undifferenced = match plan.undifferenced() {
+        0 => String::new(),
+        n => format!("; cumulative columns of {n} snapshots left out"),
+    };
+    let mean = if plan.divides(aggregate) { "; gauges are means per snapshot" } else { "" };
     let everything = plan.asked == flambeau_query::Range::all();
     let rounded = match everything || plan.asked == plan.range {
         true => String::new(),
         false => format!("; rounded to {}..{}", plan.range.from, plan.range.until),
     };
-    format!("{} blocks; {}{rounded}{left_out}", plan.blocks.len(), span(plan))
+    format!("{} blocks; {}{rounded}{left_out}{undifferenced}{mean}", plan.blocks.len(), span(plan))
 }

@@ -1,7 +1,7 @@
 //! What a request asks for.
 
 use flambeau_layout::UnixMillis;
-use flambeau_query::Range;
+use flambeau_query::{Aggregate, Range};
 use http::{HeaderMap, header};
 use serde::Deserialize;
 
@@ -53,6 +53,8 @@ pub(crate) struct ProfileQuery {
     pub(crate) format: Option<String>,
     /// Sample type, by name or position.
     pub(crate) st: Option<String>,
+    /// How snapshots of a gauge become one value: `mean` or `sum`.
+    pub(crate) agg: Option<String>,
 }
 
 impl ProfileQuery {
@@ -63,10 +65,16 @@ impl ProfileQuery {
         Ok(Range::parse(from, self.until.as_deref(), now)?)
     }
 
+    pub(crate) fn aggregate(&self) -> Result<Aggregate, RenderError> {
+        let word = self.agg.as_deref().map_or(Ok(Aggregate::default()), str::parse);
+        word.map_err(RenderError::Parameter)
+    }
+
     /// The same question in another format, for links.
     pub(crate) fn link(&self, format: &str) -> String {
         let mut link = format!("?format={format}");
-        for (name, value) in [("from", &self.from), ("until", &self.until), ("st", &self.st)] {
+        let Self { from, until, st, agg, .. } = self;
+        for (name, value) in [("from", from), ("until", until), ("st", st), ("agg", agg)] {
             if let Some(value) = value {
                 link.push_str(&format!("&{name}={}", flambeau_layout::name::encode_part(value)));
             }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use flambeau_layout::{BlockId, BlockRow, Level, ProfileType, SortKey, UnixMillis, Window};
+use flambeau_layout::{
+    BlockId, BlockRow, Level, ProfileType, SortKey, TypePart, UnixMillis, Window,
+};
 use flambeau_store::{IndexedRow, MAX_CHILDREN};
 
 /// Blocks of one tier that make a rollup inside a window that is still filling.
@@ -123,24 +125,22 @@ fn cut(into: Window, tier: u8, group: &[&BlockRow], fewest: usize) -> Vec<Job> {
     jobs
 }
 
-/// Rows parted so that within each part a type name means one list of sample
-/// types.
+/// Rows parted so that within each part a type name means one thing measured.
 fn alike<'a>(group: &[&'a BlockRow]) -> Vec<Vec<&'a BlockRow>> {
-    type Shapes<'a> = BTreeMap<&'a ProfileType, &'a Vec<String>>;
+    type Shapes<'a> = BTreeMap<&'a ProfileType, (&'a [String], &'a [usize])>;
     let mut parts: Vec<(Shapes<'a>, Vec<&'a BlockRow>)> = Vec::new();
     for row in group {
         let suits = |shapes: &Shapes<'a>| {
-            let fits = |(typ, types): (&ProfileType, &Vec<String>)| {
-                shapes.get(typ).is_none_or(|held| *held == types)
-            };
-            row.parts.iter().all(|part| fits((&part.typ, &part.sample_types)))
+            let fits =
+                |part: &TypePart| shapes.get(&part.typ).is_none_or(|held| *held == part.shape());
+            row.parts.iter().all(fits)
         };
         let index = parts.iter().position(|(shapes, _)| suits(shapes)).unwrap_or_else(|| {
             parts.push((BTreeMap::new(), Vec::new()));
             parts.len() - 1
         });
         let (shapes, rows) = &mut parts[index];
-        shapes.extend(row.parts.iter().map(|part| (&part.typ, &part.sample_types)));
+        shapes.extend(row.parts.iter().map(|part| (&part.typ, part.shape())));
         rows.push(row);
     }
     parts.into_iter().map(|(_, rows)| rows).collect()

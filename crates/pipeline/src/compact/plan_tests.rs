@@ -19,7 +19,9 @@ fn row(n: usize, level: Level, offset: i64) -> IndexedRow {
         at: ObjectRange { key: "segments/t/2026-11-11/s.zip".into(), offset: 0, len: 1 },
         sample_types: vec!["cpu/nanoseconds".into()],
         totals: vec![Total(1)],
+        gauges: vec![],
         snapshots: 1,
+        undifferenced: 0,
         sets: vec![],
         points: vec![],
     };

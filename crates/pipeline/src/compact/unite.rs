@@ -101,7 +101,9 @@ fn unite_type(
         at: ObjectRange { key, offset: 0, len: 0 },
         sample_types: Vec::new(),
         totals: Vec::new(),
+        gauges: Vec::new(),
         snapshots: 0,
+        undifferenced: 0,
         sets: Vec::new(),
         points: Vec::new(),
     };
@@ -110,10 +112,12 @@ fn unite_type(
         let Some(part) = row.part(&united.typ) else { continue };
         if united.sample_types.is_empty() {
             united.sample_types = part.sample_types.clone();
+            united.gauges = part.gauges.clone();
             united.totals = vec![Total::default(); part.totals.len()];
         }
         united.totals.iter_mut().zip(&part.totals).for_each(|(sum, total)| *sum += *total);
         united.snapshots += part.snapshots;
+        united.undifferenced += part.undifferenced;
         for (set, count) in &part.sets {
             if let Some(place) = places.get(*set) {
                 *sets.entry(*place).or_default() += count;

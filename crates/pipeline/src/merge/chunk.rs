@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use flambeau_layout::{
-    Arrivals, Identity, LabelSet, Point, ProfileType, SnapshotKey, SnapshotNote, Total, UnixMillis,
-    Window,
+    Arrivals, Identity, LabelSet, ObjectRange, Point, ProfileType, SnapshotKey, SnapshotNote,
+    Total, TypePart, UnixMillis, Window,
 };
-use flambeau_profile::{AddOptions, Header, Limits, MergeError, Merger};
+use flambeau_profile::{AddOptions, Header, Limits, MergeError, Merger, ValueType};
 use flambeau_store::MAX_TRANSACTION_ITEMS;
 
 use super::{
     MergeOptions,
+    columns::Columns,
     park::{Parked, reason_of},
     read::Part,
 };
@@ -33,6 +34,10 @@ pub(super) struct Member {
 }
 
 impl Member {
+    fn columns(&self, part: &Part) -> Columns {
+        Columns::of(&part.header, &self.note, self.key.identity.seq)
+    }
+
     fn point_values(&self) -> usize {
         self.parts.iter().map(|part| part.header.sample_types.len()).sum()
     }
@@ -43,9 +48,25 @@ pub(super) struct Chunk {
     first: SnapshotKey,
     limits: Limits,
     members: Vec<(SnapshotKey, Window)>,
-    shapes: BTreeMap<ProfileType, Header>,
+    shapes: BTreeMap<ProfileType, Shape>,
     blocks: BTreeMap<Window, OpenBlock>,
     point_values: usize,
+}
+
+/// What must agree for two profiles to merge.
+#[derive(PartialEq)]
+struct Shape {
+    sample_types: Vec<ValueType>,
+    period_type: Option<ValueType>,
+    gauges: Vec<usize>,
+}
+
+impl Shape {
+    fn of(part: &Part, columns: &Columns) -> Self {
+        let Header { sample_types, period_type, .. } = &part.header;
+        let gauges = columns.gauges.clone();
+        Self { sample_types: sample_types.clone(), period_type: period_type.clone(), gauges }
+    }
 }
 
 #[derive(Default)]
@@ -58,11 +79,8 @@ struct OpenBlock {
 
 struct OpenType {
     merger: Merger,
-    sample_types: Vec<String>,
-    totals: Vec<Total>,
-    snapshots: u64,
+    part: TypePart,
     sets: BTreeMap<usize, u64>,
-    points: Vec<Point>,
 }
 
 /// A chunk whose profiles are merged, still without a place in a segment.
@@ -85,13 +103,9 @@ pub(super) struct MergedBlock {
 
 /// One profile of a merged block.
 pub(super) struct MergedType {
-    pub(super) typ: ProfileType,
     pub(super) merger: Merger,
-    pub(super) sample_types: Vec<String>,
-    pub(super) totals: Vec<Total>,
-    pub(super) snapshots: u64,
-    pub(super) sets: Vec<(usize, u64)>,
-    pub(super) points: Vec<Point>,
+    /// Its part of the row; where it lies is known once the segment is packed.
+    pub(super) part: TypePart,
 }
 
 impl Chunk {
@@ -116,9 +130,8 @@ impl Chunk {
     pub(super) fn suits(&self, member: &Member) -> bool {
         self.is_of(member)
             && member.parts.iter().all(|part| {
-                self.shapes.get(&part.typ).is_none_or(|header| {
-                    part.shape() == (header.sample_types.as_slice(), &header.period_type)
-                })
+                let shape = || Shape::of(part, &member.columns(part));
+                self.shapes.get(&part.typ).is_none_or(|held| *held == shape())
             })
     }
 
@@ -143,11 +156,12 @@ impl Chunk {
         let mut merged = 0;
         for part in parts {
             let typ = part.typ.clone();
-            match block.add(&part, &note, (set, offset), &self.limits) {
+            let columns = Columns::of(&part.header, &note, key.identity.seq);
+            match block.add(&part, &note, &columns, (set, offset), &self.limits) {
                 Ok(values) => {
                     merged += 1;
                     self.point_values += values;
-                    self.shapes.entry(typ).or_insert(part.header);
+                    self.shapes.entry(typ).or_insert_with(|| Shape::of(&part, &columns));
                 }
                 Err(error) => {
                     let parked = park_of(&key, &error).sized(size);
@@ -211,6 +225,7 @@ impl OpenBlock {
         &mut self,
         part: &Part,
         note: &SnapshotNote,
+        columns: &Columns,
         (set, offset): (usize, i64),
         limits: &Limits,
     ) -> Result<usize, MergeError> {
@@ -219,16 +234,12 @@ impl OpenBlock {
         let mut fresh = None;
         let open = match self.types.get_mut(&part.typ) {
             Some(open) => open,
-            None => fresh.insert(OpenType::new(&part.header, limits)),
+            None => fresh.insert(OpenType::new(part, columns, limits)),
         };
-        let options = AddOptions { labels: &labels, ..Default::default() };
+        let options = AddOptions { labels: &labels, drop_columns: &columns.dropped };
         let added = open.merger.add(&part.bytes, &options)?;
-        open.snapshots += 1;
-        *open.sets.entry(set).or_default() += 1;
-        let totals: Vec<Total> = added.totals.into_iter().map(Total).collect();
-        let values = totals.len();
-        open.totals.iter_mut().zip(&totals).for_each(|(sum, total)| *sum += *total);
-        open.points.push(Point { offset, snapshots: 1, totals });
+        let values = added.totals.len();
+        open.count(added.totals.into_iter().map(Total).collect(), columns, (set, offset));
         if let Some(open) = fresh {
             self.types.insert(part.typ.clone(), open);
         }
@@ -241,35 +252,42 @@ impl OpenBlock {
             snapshots: self.snapshots,
             arrivals: self.arrivals,
             label_sets: self.label_sets,
-            types: self.types.into_iter().map(|(typ, open)| open.finish(typ)).collect(),
+            types: self.types.into_values().map(OpenType::finish).collect(),
             covers,
         }
     }
 }
 
 impl OpenType {
-    fn new(header: &Header, limits: &Limits) -> Self {
-        Self {
-            merger: Merger::new(*limits),
-            sample_types: header.sample_types.iter().map(ToString::to_string).collect(),
-            totals: vec![Total::default(); header.sample_types.len()],
+    fn new(first: &Part, columns: &Columns, limits: &Limits) -> Self {
+        let types = &first.header.sample_types;
+        let part = TypePart {
+            typ: first.typ.clone(),
+            at: ObjectRange { key: String::new(), offset: 0, len: 0 },
+            sample_types: types.iter().map(ToString::to_string).collect(),
+            totals: vec![Total::default(); types.len()],
+            gauges: columns.gauges.clone(),
             snapshots: 0,
-            sets: BTreeMap::new(),
+            undifferenced: 0,
+            sets: Vec::new(),
             points: Vec::new(),
-        }
+        };
+        Self { merger: Merger::new(*limits), part, sets: BTreeMap::new() }
     }
 
-    fn finish(mut self, typ: ProfileType) -> MergedType {
-        self.points.sort_by_key(|point| point.offset);
-        MergedType {
-            typ,
-            merger: self.merger,
-            sample_types: self.sample_types,
-            totals: self.totals,
-            snapshots: self.snapshots,
-            sets: self.sets.into_iter().collect(),
-            points: self.points,
-        }
+    fn count(&mut self, totals: Vec<Total>, columns: &Columns, (set, offset): (usize, i64)) {
+        let part = &mut self.part;
+        part.snapshots += 1;
+        part.undifferenced += u64::from(!columns.dropped.is_empty());
+        part.totals.iter_mut().zip(&totals).for_each(|(sum, total)| *sum += *total);
+        part.points.push(Point { offset, snapshots: 1, totals });
+        *self.sets.entry(set).or_default() += 1;
+    }
+
+    fn finish(mut self) -> MergedType {
+        self.part.points.sort_by_key(|point| point.offset);
+        self.part.sets = self.sets.into_iter().collect();
+        MergedType { merger: self.merger, part: self.part }
     }
 }
 

@@ -5,7 +5,7 @@ use flambeau_layout::{
     Arrivals, Level, Note, NoteError, ParkReason, ProfileType, SnapshotKey, SnapshotNote,
     SnapshotShape, UnixMillis, Window, archive, snapshot::MAX_TYPES,
 };
-use flambeau_profile::{Header, Limits, ValueType, peek};
+use flambeau_profile::{Header, Limits, peek};
 use flambeau_store::{ErrorKind, Got, Store};
 
 use super::{MAX_AGE_MILLIS, MAX_OBJECT_BYTES, MergeOptions, chunk::Member, park::Parked};
@@ -32,13 +32,6 @@ pub(super) struct Part {
     pub(super) typ: ProfileType,
     pub(super) bytes: Bytes,
     pub(super) header: Header,
-}
-
-impl Part {
-    /// What must agree for two profiles to merge.
-    pub(super) fn shape(&self) -> (&[ValueType], &Option<ValueType>) {
-        (&self.header.sample_types, &self.header.period_type)
-    }
 }
 
 /// Fetches and takes apart the snapshot at `key`.

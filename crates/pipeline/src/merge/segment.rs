@@ -130,7 +130,7 @@ fn draft_block(
         block: id.clone(),
         tenant: tenant.clone(),
         service: service.clone(),
-        typ: types[0].typ.clone(),
+        typ: types[0].part.typ.clone(),
         window,
         tier: 0,
         snapshots,
@@ -163,15 +163,14 @@ fn draft_block(
 }
 
 fn encode_type(note: &BlockNote, merged: MergedType) -> Result<(TypePart, Vec<u8>), String> {
-    let MergedType { typ, mut merger, sample_types, totals, snapshots, sets, points } = merged;
-    let note = BlockNote { typ: typ.clone(), totals: totals.clone(), ..note.clone() };
+    let MergedType { mut part, mut merger } = merged;
+    let note = BlockNote { typ: part.typ.clone(), totals: part.totals.clone(), ..note.clone() };
     let comment = Note::Block(note).to_comment().map_err(|error| error.to_string())?;
     merger.set_comments(vec![comment]);
     let merged = merger.finish().map_err(|error| error.to_string())?;
     let blob = merged.encode_gzip(DEFAULT_LEVEL);
-    // Where it lies is known once the segment is packed.
-    let at = ObjectRange { key: String::new(), offset: 0, len: blob.len() as u64 };
-    Ok((TypePart { typ, at, sample_types, totals, snapshots, sets, points }, blob))
+    part.at.len = blob.len() as u64;
+    Ok((part, blob))
 }
 
 fn pack(key: &SegmentKey, chunks: &mut [ChunkDraft]) -> Result<Vec<u8>, archive::ArchiveError> {
