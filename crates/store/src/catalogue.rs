@@ -7,7 +7,7 @@ use flambeau_layout::{ServiceEntry, ServiceName, TenantId};
 use crate::{
     Store,
     blocks::{PARTITION, SORT},
-    error::{ErrorKind, StoreError},
+    error::{ErrorKind, StoreError, held},
     item::{self, Item},
     seam::Effect,
 };
@@ -138,16 +138,6 @@ impl Store {
                 .condition_expression(format!("{REVISION} = :old"))
                 .expression_attribute_values(":old", item::number(old)),
         };
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::sdk(format!("note service `{}`", entry.service), error)),
-        }
+        held(put.send().await, || format!("note service `{}`", entry.service))
     }
 }

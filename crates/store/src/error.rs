@@ -76,6 +76,22 @@ impl StoreError {
     }
 }
 
+/// Whether a conditional write was done: `false` when its condition did not
+/// hold.
+pub(crate) fn held<T, E>(
+    answer: Result<T, SdkError<E, HttpResponse>>,
+    doing: impl FnOnce() -> String,
+) -> Result<bool, StoreError>
+where
+    E: ProvideErrorMetadata + std::error::Error + 'static,
+{
+    match answer {
+        Ok(_) => Ok(true),
+        Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+        Err(error) => Err(StoreError::sdk(doing(), error)),
+    }
+}
+
 fn kind_of(code: Option<&str>, status: Option<u16>) -> ErrorKind {
     match (code, status) {
         (Some("NoSuchKey" | "NotFound"), _) => ErrorKind::NotFound,

@@ -3,22 +3,18 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::{
-    operation::transact_write_items::TransactWriteItemsError,
-    types::{
-        AttributeValue, CancellationReason, Put, ReturnValuesOnConditionCheckFailure,
-        TransactWriteItem, Update,
-    },
+use aws_sdk_dynamodb::types::{
+    AttributeValue, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
 };
 use flambeau_layout::{BlockRow, RowState, SortKey};
 
 use crate::{
     IndexedRow, Store,
     blocks::{COVERED_BY, PARTITION, SORT, TOMBSTONE, block_item, row_key},
-    commit::{MAX_ATTEMPTS, MAX_TRANSACTION_ITEMS, backoff},
-    error::{ErrorKind, StoreError},
+    error::{ErrorKind, StoreError, held},
     item,
     seam::Effect,
+    transact::{MAX_TRANSACTION_ITEMS, Sent, Undecided, condition_failed},
 };
 
 /// Most children of one rollup: they and the rollup are one transaction.
@@ -62,16 +58,7 @@ impl Store {
 
     async fn try_roll_up(&self, rollup: &Rollup) -> Result<RollupOutcome, StoreError> {
         let items = self.rollup_items(rollup)?;
-        let mut attempt = 0;
-        loop {
-            match self.transact_rollup(rollup, items.clone()).await {
-                Err(error) if error.is_transient() && attempt < MAX_ATTEMPTS => {
-                    attempt += 1;
-                    tokio::time::sleep(backoff(attempt, &rollup.token)).await;
-                }
-                ended => return ended,
-            }
-        }
+        self.transact("roll up", &rollup.token, items, decide).await
     }
 
     fn rollup_items(&self, rollup: &Rollup) -> Result<Vec<TransactWriteItem>, StoreError> {
@@ -116,22 +103,6 @@ impl Store {
             .build()
     }
 
-    async fn transact_rollup(
-        &self,
-        rollup: &Rollup,
-        items: Vec<TransactWriteItem>,
-    ) -> Result<RollupOutcome, StoreError> {
-        let request = self.dynamo.transact_write_items().set_transact_items(Some(items));
-        let answer = request.client_request_token(&rollup.token).send().await;
-        let Err(error) = answer else { return Ok(RollupOutcome::Committed) };
-        match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(canceled)) => {
-                decide(canceled.cancellation_reasons())
-            }
-            _ => Err(StoreError::sdk("roll up", error)),
-        }
-    }
-
     /// T2 for one child: puts its `done` row, then deletes its `open` one, if
     /// `by` is what covers it. Repeating it changes nothing. To be called only
     /// after the rollup was read back.
@@ -172,20 +143,9 @@ impl Store {
             .set_key(Some(row_key(&partition, &child.sort(RowState::Open))))
             .condition_expression(format!("{COVERED_BY} = :by"))
             .expression_attribute_values(":by", item::text(by.to_string()));
-        match delete.send().await {
-            Ok(_) => Ok(()),
-            // Gone already, or a tombstone of the sweep, which stays.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(())
-            }
-            Err(error) => {
-                Err(StoreError::sdk(format!("delete open row of block `{}`", child.block), error))
-            }
-        }
+        // Not so: gone already, or a tombstone of the sweep, which stays.
+        let doing = || format!("delete open row of block `{}`", child.block);
+        held(delete.send().await, doing).map(drop)
     }
 
     /// Puts a tombstone under a block's `open` key, unless something stands
@@ -213,17 +173,7 @@ impl Store {
         let put = put.condition_expression(format!(
             "attribute_not_exists({PARTITION}) OR attribute_exists({TOMBSTONE})"
         ));
-        match put.send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::sdk(format!("bar `{open}`"), error)),
-        }
+        held(put.send().await, || format!("bar `{open}`"))
     }
 
     /// Puts a row as a rebuild found it, unless its key is taken; answers
@@ -254,50 +204,31 @@ impl Store {
         }
         let put = self.dynamo.put_item().table_name(&self.blocks).set_item(Some(item));
         let free = format!("attribute_not_exists({PARTITION}) AND attribute_not_exists({SORT})");
-        match put.condition_expression(free).send().await {
-            Ok(_) => Ok(true),
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_conditional_check_failed_exception()) =>
-            {
-                Ok(false)
-            }
-            Err(error) => Err(StoreError::sdk("restore a block row", error)),
-        }
+        held(put.condition_expression(free).send().await, || "restore a block row".to_owned())
     }
 }
 
-/// Reads why T1 was cancelled: the reasons stand in the order of its items, the
-/// rollup's put first.
-fn decide(reasons: &[CancellationReason]) -> Result<RollupOutcome, StoreError> {
-    let failed = |reason: &CancellationReason| reason.code() == Some("ConditionalCheckFailed");
+/// How T1 ended: the reasons stand in the order of its items, the rollup's put
+/// first.
+fn decide(sent: Sent) -> Result<RollupOutcome, Undecided> {
+    let Sent::Cancelled(reasons) = sent else { return Ok(RollupOutcome::Committed) };
     let barred = |item: &HashMap<String, AttributeValue>| item.contains_key(TOMBSTONE);
-    if let Some(first) = reasons.first().filter(|reason| failed(reason)) {
+    if let Some(first) = reasons.first().filter(|reason| condition_failed(reason)) {
         // An id names its content, so a row that stands there is this rollup.
         let is_barred = first.item().is_some_and(barred);
         return Ok(if is_barred { RollupOutcome::Barred } else { RollupOutcome::Committed });
     }
-    if reasons.iter().any(failed) {
-        return Ok(RollupOutcome::Lost);
+    match reasons.iter().any(condition_failed) {
+        true => Ok(RollupOutcome::Lost),
+        false => Err(Undecided(reasons)),
     }
-    let codes: Vec<&str> = reasons
-        .iter()
-        .filter_map(CancellationReason::code)
-        .filter(|code| *code != "None")
-        .collect();
-    let passing = codes.iter().any(|code| {
-        matches!(*code, "TransactionConflict" | "ThrottlingError" | "ProvisionedThroughputExceeded")
-    });
-    let kind = if passing { ErrorKind::Conflict } else { ErrorKind::Rejected };
-    let detail = format!("transaction cancelled ({})", codes.join(", "));
-    Err(StoreError::new(kind, "roll up", detail))
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use aws_sdk_dynamodb::types::CancellationReason;
 
     fn reason(code: &str) -> CancellationReason {
         CancellationReason::builder().code(code).build()
@@ -305,14 +236,14 @@ mod tests {
 
     #[test]
     fn what_failed_tells_how_it_ended() {
+        let of = |reasons: &[CancellationReason]| decide(Sent::Cancelled(reasons.to_vec()));
         let failed = || reason("ConditionalCheckFailed");
-        assert_eq!(decide(&[reason("None"), failed()]).unwrap(), RollupOutcome::Lost);
-        assert_eq!(decide(&[failed(), failed()]).unwrap(), RollupOutcome::Committed);
+        assert_eq!(of(&[reason("None"), failed()]).unwrap(), RollupOutcome::Lost);
+        assert_eq!(of(&[failed(), failed()]).unwrap(), RollupOutcome::Committed);
         let tombstone = HashMap::from([(TOMBSTONE.to_owned(), AttributeValue::Bool(true))]);
         let barred = CancellationReason::builder().code("ConditionalCheckFailed");
         let barred = barred.set_item(Some(tombstone)).build();
-        assert_eq!(decide(&[barred]).unwrap(), RollupOutcome::Barred);
-        assert!(decide(&[reason("TransactionConflict")]).unwrap_err().is_transient());
-        assert!(!decide(&[reason("ValidationError")]).unwrap_err().is_transient());
+        assert_eq!(of(&[barred]).unwrap(), RollupOutcome::Barred);
+        assert!(of(&[reason("TransactionConflict")]).is_err());
     }
 }
