@@ -1,10 +1,12 @@
-//! `flambeau index`: make the tables again, or check that they tell one story.
+//! `flambeau index`: make the tables again, check that they tell one story, or
+//! erase what somebody wants gone.
 
 use clap::{Args, Subcommand};
-use flambeau_layout::{ServiceName, UnixMillis};
+use flambeau_layout::{ServiceName, TenantId, UnixMillis};
 use flambeau_pipeline::{
     MergeOptions,
     check::{Checked, check_claims, check_service},
+    erase::{Erased, erase_service, erase_tenant},
     merge,
     rebuild::rebuild,
 };
@@ -43,6 +45,21 @@ enum Verb {
         #[command(flatten)]
         connect: Connect,
     },
+    /// Delete rows, blocks, raw snapshots and parked notes for good. Stop what
+    /// writes for it first.
+    Erase {
+        /// The service to erase.
+        #[arg(long, required_unless_present = "tenant")]
+        service: Option<ServiceName>,
+        /// Erase every service of this tenant; it must be the one connected to.
+        #[arg(long, conflicts_with = "service")]
+        tenant: Option<TenantId>,
+        /// Do it; without this, only say what would be erased.
+        #[arg(long)]
+        yes: bool,
+        #[command(flatten)]
+        connect: Connect,
+    },
 }
 
 impl Index {
@@ -57,6 +74,9 @@ impl Index {
                 make_again(connected).await
             }
             Verb::Check { service, connect } => compare(connect.connect().await?, service).await,
+            Verb::Erase { service, tenant, yes, connect } => {
+                erase(connect.connect().await?, service, tenant, yes).await
+            }
         }
     }
 }
@@ -79,6 +99,35 @@ async fn make_again(Connected { store, tenant }: Connected) -> anyhow::Result<Ex
         flambeau_pipeline::catalogue::update(&store, &report.rows).await?;
     }
     Ok(if rebuilt.marks + rebuilt.requeue.len() == 0 { Exit::Nothing } else { Exit::Ok })
+}
+
+async fn erase(
+    Connected { store, tenant }: Connected,
+    service: Option<ServiceName>,
+    asked: Option<TenantId>,
+    yes: bool,
+) -> anyhow::Result<Exit> {
+    if let Some(asked) = asked.filter(|asked| *asked != tenant) {
+        anyhow::bail!("connected as tenant `{tenant}`, not `{asked}`: nothing erased");
+    }
+    if !yes {
+        let rows = match &service {
+            Some(service) => store.all_rows(&tenant, service).await?.len(),
+            None => store.services(&tenant).await?.len(),
+        };
+        match &service {
+            Some(service) => println!("would erase service `{service}`: {rows} rows"),
+            None => println!("would erase tenant `{tenant}`: {rows} services"),
+        }
+        println!("and all their objects, for good; say --yes to do it");
+        return Ok(if rows == 0 { Exit::Nothing } else { Exit::Ok });
+    }
+    let Erased { rows, objects, overwritten } = match &service {
+        Some(service) => erase_service(&store, &tenant, service).await?,
+        None => erase_tenant(&store, &tenant).await?,
+    };
+    println!("erased {rows} rows and {objects} objects; overwrote it in {overwritten} segments");
+    Ok(if rows + objects + overwritten == 0 { Exit::Nothing } else { Exit::Ok })
 }
 
 async fn compare(

@@ -10,7 +10,7 @@ use flambeau_layout::{
     BlockRow, CommitMark, MergedKey, ServiceName, SnapshotKey, TenantId,
     mark::MARK_SUFFIX,
     object::{BLOCKS, RESULTS, SEGMENTS},
-    parked::PARKED,
+    parked::{PARKED, ParkedKey, ParkedNote},
     snapshot::SNAPSHOTS,
 };
 use flambeau_store::{ErrorKind, Store, StoreError};
@@ -19,6 +19,9 @@ use crate::catalogue::read_mark;
 
 /// Largest segment that is rewritten.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+
+/// Largest parked note that is read.
+const MAX_PARKED_BYTES: u64 = 1 << 20;
 
 /// What an erasure did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -61,12 +64,33 @@ pub async fn erase_service(
     ] {
         erased.objects += delete_below(store, &prefix).await?;
     }
+    erased.objects += erase_parked(store, tenant, service).await?;
     for object in store.list_all(&format!("{SEGMENTS}{}/", tenant.encoded())).await? {
         if let Some(segment) = object.key.strip_suffix(MARK_SUFFIX) {
             erase_from(store, segment, service, &mut erased).await?;
         }
     }
     Ok(erased)
+}
+
+/// Deletes the notes of its parked snapshots. Long keys are cut in a note's own
+/// key, so each note is read.
+async fn erase_parked(
+    store: &Store,
+    tenant: &TenantId,
+    service: &ServiceName,
+) -> Result<usize, StoreError> {
+    let of_service = SnapshotKey::prefix(tenant, service);
+    let mut deleted = 0;
+    for object in store.list_all(&ParkedKey::prefix(tenant)).await? {
+        let note = store.get(&object.key, MAX_PARKED_BYTES).await?.bytes;
+        let note = serde_json::from_slice::<ParkedNote>(&note);
+        if note.is_ok_and(|note| note.key.starts_with(&of_service)) {
+            store.delete(&object.key).await?;
+            deleted += 1;
+        }
+    }
+    Ok(deleted)
 }
 
 /// Takes a service out of one segment.

@@ -405,8 +405,15 @@ async fn erasing_one_service_leaves_the_other() {
     let stack = Stack::start().await;
     let keys = [stack.put("gone", 1, 0).await, stack.put("kept", 1, 0).await];
     stack.merge(&stack.store, &keys, stack.now).await;
+    for service in ["gone", "kept"] {
+        let bad = stack.put(service, 2, 0).await.replace(".2.", ".3.");
+        stack.store.put_new(&bad, "rubbish".into(), "text/plain").await.unwrap();
+        stack.merge(&stack.store, &[bad], stack.now).await;
+    }
     let erased = erase::erase_service(&stack.store, &tenant(), &name("gone")).await.unwrap();
     assert_eq!((erased.rows, erased.overwritten), (1, 1), "{erased:?}");
+    let parked = stack.store.list_all("parked/default/").await.unwrap();
+    assert!(parked.len() == 1 && parked[0].key.contains("kept"), "{parked:?}");
     let gone = plan(&stack.store, &selection("gone", Range::all())).await;
     assert!(matches!(gone, Err(flambeau_query::QueryError::Nothing { .. })));
     let kept = plan(&stack.store, &selection("kept", Range::all())).await.unwrap();
