@@ -17,15 +17,19 @@ mod item;
 mod objects;
 mod rollup;
 mod seam;
+mod size;
 mod tables;
+mod transact;
 
 pub use blocks::IndexedRow;
-pub use commit::{ChunkCommit, CommitOutcome, MAX_TRANSACTION_ITEMS};
+pub use commit::{ChunkCommit, CommitOutcome};
 pub use config::{Config, ConfigError};
 pub use error::{ErrorKind, StoreError};
 pub use objects::{Got, ObjectInfo, Page, Put};
 pub use rollup::{MAX_CHILDREN, Rollup, RollupOutcome};
 pub use seam::{Effect, Hook, Seam};
+pub use size::{claim_bytes, row_bytes};
+pub use transact::MAX_TRANSACTION_ITEMS;
 
 use std::sync::Arc;
 
