@@ -242,16 +242,25 @@ impl Schedule {
         }
     }
 
-    /// Parks what the pump gave up; a letter goes once its snapshot is parked.
+    /// Parks what the pump gave up, letter by letter: one that cannot be read
+    /// keeps none of the others.
     async fn drain(&self) -> anyhow::Result<()> {
         let Ok(mut letters) = tokio::fs::read_dir(&self.dead_letters).await else { return Ok(()) };
         while let Some(letter) = letters.next_entry().await? {
-            let text = tokio::fs::read(letter.path()).await?;
-            let letter_json: serde_json::Value = serde_json::from_slice(&text)?;
-            flambeau_index::drain_record(&letter_json["message"], &self.index).await?;
-            tokio::fs::remove_file(letter.path()).await?;
+            let path = letter.path();
+            if let Err(error) = self.drain_letter(&path).await {
+                tracing::warn!(letter = %path.display(), %error, "dead letter stays where it is");
+            }
         }
         Ok(())
+    }
+
+    /// A letter goes once its snapshot is parked.
+    async fn drain_letter(&self, path: &Path) -> anyhow::Result<()> {
+        let text = tokio::fs::read(path).await?;
+        let letter: serde_json::Value = serde_json::from_slice(&text)?;
+        flambeau_index::drain_record(&letter["message"], &self.index).await?;
+        Ok(tokio::fs::remove_file(path).await?)
     }
 }
 
