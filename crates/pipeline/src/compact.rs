@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use bytes::Bytes;
 use flambeau_layout::{
-    BlockRow, CommitMark, Level, RowState, ServiceName, SortKey, TenantId, UnixMillis, Window,
-    lifetime::done_expires_secs,
+    BlockId, BlockRow, CommitMark, Level, RowState, ServiceName, SortKey, TenantId, UnixMillis,
+    Window, lifetime::done_expires_secs,
 };
 use flambeau_profile::Limits;
 use flambeau_store::{ErrorKind, IndexedRow, Put, Rollup, RollupOutcome, Store, StoreError};
@@ -29,7 +29,7 @@ use self::{
 };
 
 /// Rounds of one call: what a rollup makes possible is done in the next.
-const MAX_ROUNDS: usize = 8;
+pub const MAX_ROUNDS: usize = 8;
 /// Rollups of one call; what remains waits for the next call.
 pub const MAX_ROLLUPS: usize = 64;
 /// Ids tried for one rollup when tombstones bar them.
@@ -113,6 +113,19 @@ pub async fn compact(
     }
     run.report.more = true;
     Ok(run.report)
+}
+
+/// The row of the rollup that a job makes of these children, before it is made
+/// to fit; how long its objects are is not known yet (0). For whoever asks what
+/// a rollup weighs without making it. `None` without children.
+#[must_use]
+pub fn row_of(
+    job: &Job,
+    children: &[&BlockRow],
+    block: BlockId,
+    now: UnixMillis,
+) -> Option<BlockRow> {
+    unite::unite(job, children, block, now)
 }
 
 /// Open rows in scope, level by level upward.

@@ -30,7 +30,7 @@ use self::{
 };
 use crate::compact::put_mark;
 
-pub use self::drain::drain;
+pub use self::{chunk::chunk_fits, drain::drain};
 
 /// Largest snapshot object that is read; larger ones are parked unread.
 pub const MAX_OBJECT_BYTES: u64 = 32 << 20;

@@ -21,6 +21,15 @@ use super::{
 /// point per snapshot within [`flambeau_layout::block::MAX_ROW_BYTES`].
 pub(super) const MAX_POINT_VALUES: usize = 600;
 
+/// Whether the claims of so many snapshots and so many block rows commit in one
+/// transaction, and the points' totals leave each snapshot its point. A single
+/// snapshot fits whatever it holds.
+#[must_use]
+pub fn chunk_fits(snapshots: usize, rows: usize, point_values: usize) -> bool {
+    let few_points = point_values <= MAX_POINT_VALUES || snapshots <= 1;
+    snapshots + rows <= MAX_TRANSACTION_ITEMS && few_points
+}
+
 /// A snapshot ready to be merged.
 pub(super) struct Member {
     pub(super) key: SnapshotKey,
@@ -138,9 +147,8 @@ impl Chunk {
     /// Whether its claim, its row and its points still fit.
     pub(super) fn has_room(&self, member: &Member) -> bool {
         let new_row = usize::from(!self.blocks.contains_key(&member.window));
-        let items = self.members.len() + 1 + self.blocks.len() + new_row;
         let values = self.point_values + member.point_values();
-        items <= MAX_TRANSACTION_ITEMS && (values <= MAX_POINT_VALUES || self.members.is_empty())
+        chunk_fits(self.members.len() + 1, self.blocks.len() + new_row, values)
     }
 
     /// Merges a snapshot in; answers its entries that could not be. Nothing of
