@@ -2,7 +2,7 @@
 //! erase what somebody wants gone.
 
 use clap::{Args, Subcommand};
-use flambeau_layout::{ServiceName, TenantId, UnixMillis};
+use flambeau_layout::{ServiceName, UnixMillis};
 use flambeau_pipeline::{
     MergeOptions,
     check::{Checked, check_claims, check_service},
@@ -49,11 +49,11 @@ enum Verb {
     /// writes for it first.
     Erase {
         /// The service to erase.
-        #[arg(long, required_unless_present = "tenant")]
+        #[arg(long, required_unless_present = "everything")]
         service: Option<ServiceName>,
-        /// Erase every service of this tenant; it must be the one connected to.
+        /// Erase everything the tenant has.
         #[arg(long, conflicts_with = "service")]
-        tenant: Option<TenantId>,
+        everything: bool,
         /// Do it; without this, only say what would be erased.
         #[arg(long)]
         yes: bool,
@@ -74,8 +74,8 @@ impl Index {
                 make_again(connected).await
             }
             Verb::Check { service, connect } => compare(connect.connect().await?, service).await,
-            Verb::Erase { service, tenant, yes, connect } => {
-                erase(connect.connect().await?, service, tenant, yes).await
+            Verb::Erase { service, yes, connect, .. } => {
+                erase(connect.connect().await?, service, yes).await
             }
         }
     }
@@ -101,25 +101,24 @@ async fn make_again(Connected { store, tenant }: Connected) -> anyhow::Result<Ex
     Ok(if rebuilt.marks + rebuilt.requeue.len() == 0 { Exit::Nothing } else { Exit::Ok })
 }
 
+/// Erases one service, or all of them; without `yes`, says what that would be.
 async fn erase(
     Connected { store, tenant }: Connected,
     service: Option<ServiceName>,
-    asked: Option<TenantId>,
     yes: bool,
 ) -> anyhow::Result<Exit> {
-    if let Some(asked) = asked.filter(|asked| *asked != tenant) {
-        anyhow::bail!("connected as tenant `{tenant}`, not `{asked}`: nothing erased");
-    }
     if !yes {
-        let rows = match &service {
-            Some(service) => store.all_rows(&tenant, service).await?.len(),
-            None => store.services(&tenant).await?.len(),
+        let (what, rows) = match &service {
+            Some(service) => {
+                let rows = store.all_rows(&tenant, service).await?.len();
+                (format!("service `{service}`: {rows} rows"), rows)
+            }
+            None => {
+                let services = store.services(&tenant).await?.len();
+                (format!("tenant `{tenant}`: {services} services"), services)
+            }
         };
-        match &service {
-            Some(service) => println!("would erase service `{service}`: {rows} rows"),
-            None => println!("would erase tenant `{tenant}`: {rows} services"),
-        }
-        println!("and all their objects, for good; say --yes to do it");
+        println!("would erase {what}, with all their objects, for good; say --yes to do it");
         return Ok(if rows == 0 { Exit::Nothing } else { Exit::Ok });
     }
     let Erased { rows, objects, overwritten } = match &service {
