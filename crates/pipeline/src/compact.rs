@@ -251,6 +251,10 @@ impl Run<'_> {
                 },
                 Err(DraftError::Store(error)) => return Err(error),
                 Err(DraftError::Apart { child, .. }) => rest.push(children.remove(child)),
+                // What no profile holds, two may.
+                Err(DraftError::Overflows { .. }) if children.len() > 1 => {
+                    rest.extend(children.split_off(children.len() / 2));
+                }
                 Err(DraftError::Full { child, error }) if child > 0 => {
                     tracing::info!(child, %error, "rollup is full");
                     rest.extend(children.split_off(child));

@@ -13,7 +13,7 @@ mod park;
 mod read;
 mod segment;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use flambeau_layout::{
     Arrivals, BlockRow, CommitMark, Fate, Identity, IdentityHash, ParkReason, SnapshotKey,
@@ -26,7 +26,7 @@ use futures::StreamExt;
 use self::{
     chunk::{Chunk, Member},
     read::Read,
-    segment::Segment,
+    segment::{Segment, Unencodable},
 };
 use crate::compact::put_mark;
 
@@ -108,8 +108,13 @@ impl MergeReport {
 /// for its own item only. Memory is bounded by the objects in flight and by
 /// what is distinct in one chunk.
 pub async fn merge(store: &Store, keys: &[String], options: &MergeOptions) -> MergeReport {
-    let mut merge =
-        Merge { store, options, outcomes: HashMap::new(), report: MergeReport::default() };
+    let mut merge = Merge {
+        store,
+        options,
+        outcomes: HashMap::new(),
+        alone: HashSet::new(),
+        report: MergeReport::default(),
+    };
     let (inside, outside) = sort(keys);
     let mut outside_outcomes = HashMap::new();
     for key in outside {
@@ -155,6 +160,8 @@ struct Merge<'a> {
     store: &'a Store,
     options: &'a MergeOptions,
     outcomes: HashMap<Identity, ItemOutcome>,
+    /// Snapshots that no other may share a chunk with.
+    alone: HashSet<Identity>,
     report: MergeReport,
 }
 
@@ -273,15 +280,36 @@ impl Merge<'_> {
         let Some(chunk) = chunk.finish() else { return BTreeMap::new() };
         let members: Vec<Identity> = chunk.keys.iter().map(|key| key.identity.clone()).collect();
         let tenant = members[0].tenant.clone();
-        if let Err(error) = segment.add(chunk, self.options) {
-            self.retry_all(members, &error);
-            return BTreeMap::new();
+        let keys = chunk.keys.clone();
+        match segment.add(chunk, self.options) {
+            Ok(()) => {}
+            Err(Unencodable::Overflows) => return self.part(keys).await,
+            Err(error) => {
+                self.retry_all(members, &segment::refused(error));
+                return BTreeMap::new();
+            }
         }
         match segment.is_full().then(|| Segment::open(&tenant, self.options)) {
             Some(Ok(next)) => self.commit(std::mem::replace(segment, next)).await,
             // Without a name for another, this one grows on.
             Some(Err(_)) | None => BTreeMap::new(),
         }
+    }
+
+    /// Parts snapshots whose sums no block can hold, to be merged again each
+    /// alone; parks one that is more than a block holds by itself.
+    async fn part(&mut self, keys: Vec<SnapshotKey>) -> BTreeMap<Identity, SnapshotKey> {
+        if let [key] = keys.as_slice() {
+            let detail = Unencodable::Overflows.to_string();
+            let parked = park::Parked::new(key, ParkReason::TooLarge, detail);
+            let outcome = park::snapshot(self.store, key, parked, self.options).await;
+            self.settle(key.identity.clone(), outcome);
+            return BTreeMap::new();
+        }
+        let again: BTreeMap<_, _> =
+            keys.into_iter().map(|key| (key.identity.clone(), key)).collect();
+        self.alone.extend(again.keys().cloned());
+        again
     }
 
     /// Settles what cannot be merged; gives back what can.
@@ -307,7 +335,11 @@ impl Merge<'_> {
     /// chunk that had to be closed for it, if any.
     async fn place(&mut self, member: Member, open: &mut Vec<Chunk>) -> Option<Chunk> {
         let mut closed = None;
-        let index = match open.iter().position(|chunk| chunk.suits(&member)) {
+        let suiting = match self.alone.contains(&member.key.identity) {
+            true => None,
+            false => open.iter().position(|chunk| chunk.suits(&member)),
+        };
+        let index = match suiting {
             Some(index) if open[index].has_room(&member) => index,
             found => {
                 let crowded = (open.len() >= MAX_OPEN_CHUNKS).then_some(0);

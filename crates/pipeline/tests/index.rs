@@ -401,6 +401,33 @@ async fn a_drained_letter_may_be_redriven() {
 }
 
 #[tokio::test]
+async fn sums_beyond_64_bits_stand_side_by_side() {
+    let stack = Stack::start().await;
+    let at = stack.base / 1000 * 1_000_000_000;
+    let mut keys = Vec::new();
+    for (seq, samples) in [(1, 1), (2, 1), (3, 2), (4, 1)] {
+        let key = format!("snapshots/default/s/2026-01-01/e1.b1.{seq}.cpu.pb.gz");
+        let mut profile = cpu(i64::MAX, at / 1_000_000);
+        profile.sample = vec![profile.sample[0].clone(); samples];
+        let bytes = encode_gzip(&profile);
+        stack.store.put_new(&key, bytes.into(), "application/gzip").await.unwrap();
+        keys.push(key);
+    }
+    let written = stack.now.plus_millis(-2 * DAY);
+    let outcomes = stack.merge(&stack.store, &keys, written).await;
+    let merged = ItemOutcome::Merged;
+    let parked = ItemOutcome::Parked(ParkReason::TooLarge);
+    assert_eq!(outcomes, [merged.clone(), merged.clone(), parked, merged]);
+    let total = 3 * i128::from(i64::MAX);
+    let told = async || plan(&stack.store, &selection("s", Range::all())).await.unwrap().totals();
+    assert_eq!(told().await[0].1, Total(total));
+    let report = stack.compact(&stack.store, "s").await.unwrap();
+    assert!(report.rollups >= 3 && report.refused.is_empty(), "{report:?}");
+    assert!(stack.open("s", Level::Minute).await.is_empty(), "nothing is left to expire");
+    assert_eq!(told().await[0].1, Total(total));
+}
+
+#[tokio::test]
 async fn erasing_one_service_leaves_the_other() {
     let stack = Stack::start().await;
     let keys = [stack.put("gone", 1, 0).await, stack.put("kept", 1, 0).await];

@@ -35,6 +35,9 @@ pub(super) enum DraftError {
     /// This child cannot be read or merged at all.
     #[error("child {child} is not usable: {error}")]
     Broken { child: usize, error: String },
+    /// A value of the merged profile is more than 64 bits hold.
+    #[error("values of the merged {typ} profile add up to more than 64 bits hold")]
+    Overflows { typ: ProfileType },
     /// What was merged is not the sum of its children.
     #[error("the merged {typ} profile sums to {merged}, its children to {children}: not rolled up")]
     NotConserved { typ: ProfileType, merged: String, children: String },
@@ -136,6 +139,9 @@ fn encode(
     let comment = Note::Block(note(part)).to_comment().map_err(|e| unwritable(e.to_string()))?;
     merger.set_comments(vec![comment]);
     let merged = merger.finish().map_err(|error| unwritable(error.to_string()))?;
+    if merged.saturated() > 0 {
+        return Err(DraftError::Overflows { typ: part.typ.clone() });
+    }
     conserved(part, &merged)?;
     Ok(merged.encode_gzip(DEFAULT_LEVEL).into())
 }

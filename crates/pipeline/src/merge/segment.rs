@@ -59,8 +59,8 @@ impl Segment {
         &mut self,
         chunk: MergedChunk,
         options: &MergeOptions,
-    ) -> Result<(), StoreError> {
-        let draft = draft_chunk(&self.key, self.chunks.len(), chunk, options).map_err(refused)?;
+    ) -> Result<(), Unencodable> {
+        let draft = draft_chunk(&self.key, self.chunks.len(), chunk, options)?;
         let blobs = draft.blocks.iter().flat_map(|block| &block.blobs);
         self.bytes += blobs.map(Vec::len).sum::<usize>();
         self.chunks.push(draft);
@@ -82,7 +82,24 @@ impl Segment {
     }
 }
 
-fn refused(error: impl std::fmt::Display) -> StoreError {
+/// Why a chunk's blocks cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unencodable {
+    /// A value of the merged profile is more than pprof's 64 bits hold.
+    #[error("its values add up to more than 64 bits hold")]
+    Overflows,
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+impl Unencodable {
+    fn other(error: impl std::fmt::Display) -> Self {
+        Self::Other(error.to_string())
+    }
+}
+
+pub(super) fn refused(error: impl std::fmt::Display) -> StoreError {
     StoreError::new(ErrorKind::Rejected, "write a segment", error.to_string())
 }
 
@@ -98,7 +115,7 @@ fn draft_chunk(
     index: usize,
     chunk: MergedChunk,
     options: &MergeOptions,
-) -> Result<ChunkDraft, String> {
+) -> Result<ChunkDraft, Unencodable> {
     let MergedChunk { keys, windows, blocks } = chunk;
     let token = derive(segment, index, "chunk");
     let mut drafts = Vec::with_capacity(blocks.len());
@@ -123,7 +140,7 @@ fn draft_block(
     of: &SnapshotKey,
     block: MergedBlock,
     options: &MergeOptions,
-) -> Result<Draft, String> {
+) -> Result<Draft, Unencodable> {
     let MergedBlock { window, snapshots, arrivals, label_sets, types, covers } = block;
     let (tenant, service) = (of.identity.tenant.clone(), of.identity.service.clone());
     let note = BlockNote {
@@ -162,12 +179,15 @@ fn draft_block(
     Ok(Draft { row, blobs })
 }
 
-fn encode_type(note: &BlockNote, merged: MergedType) -> Result<(TypePart, Vec<u8>), String> {
+fn encode_type(note: &BlockNote, merged: MergedType) -> Result<(TypePart, Vec<u8>), Unencodable> {
     let MergedType { mut part, mut merger } = merged;
     let note = BlockNote { typ: part.typ.clone(), totals: part.totals.clone(), ..note.clone() };
-    let comment = Note::Block(note).to_comment().map_err(|error| error.to_string())?;
+    let comment = Note::Block(note).to_comment().map_err(Unencodable::other)?;
     merger.set_comments(vec![comment]);
-    let merged = merger.finish().map_err(|error| error.to_string())?;
+    let merged = merger.finish().map_err(Unencodable::other)?;
+    if merged.saturated() > 0 {
+        return Err(Unencodable::Overflows);
+    }
     let blob = merged.encode_gzip(DEFAULT_LEVEL);
     part.at.len = blob.len() as u64;
     Ok((part, blob))
