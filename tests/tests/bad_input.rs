@@ -4,11 +4,17 @@
 
 use std::io::Write;
 
-use flambeau_layout::{Fate, ParkReason, SnapshotKey, SnapshotShape};
-use flambeau_profile::encode_gzip;
+use flambeau_layout::{Fate, ParkReason, SnapshotKey, SnapshotShape, archive};
+use flambeau_pipeline::{
+    ItemOutcome, MergeOptions, merge,
+    merge::{MAX_OBJECT_BYTES, SMALL_OBJECT_BYTES},
+};
+use flambeau_profile::{Limits, encode_gzip};
 use flambeau_tests::{
-    command, profiles,
-    stack::{Stack, key},
+    command,
+    faults::Stores,
+    profiles,
+    stack::{Stack, key, now},
 };
 
 /// 300 MB of zeros; some 300 KB as gzip.
@@ -23,6 +29,44 @@ fn dangling() -> Vec<u8> {
     let mut profile = profiles::cpu(&[1], 0);
     profile.sample[0].location_id[0] = 99;
     encode_gzip(&profile)
+}
+
+/// A zip, longer by what its comment pads, so that its size is exact.
+fn zip_of(bytes: usize) -> Vec<u8> {
+    let profile = profiles::cpu_gzip(&[7], 0);
+    let (zip, _) = archive::write([("cpu.pb.gz", profile.as_slice())]).unwrap();
+    let padding = bytes - zip.len();
+    let filler = vec![b'x'; padding];
+    // A second entry of no known name is parked by itself; its header takes room.
+    let (padded, _) = archive::write([("cpu.pb.gz", profile.as_slice()), ("x", &filler)]).unwrap();
+    let excess = padded.len() - bytes;
+    let filler = &filler[excess..];
+    archive::write([("cpu.pb.gz", profile.as_slice()), ("x", filler)]).unwrap().0
+}
+
+#[tokio::test]
+async fn sizes_count_on_both_sides_of_their_limits() {
+    let stores = Stores::start().await.unwrap();
+    let (small, most) = (SMALL_OBJECT_BYTES as usize, MAX_OBJECT_BYTES as usize);
+    let mut keys = Vec::new();
+    for (seq, bytes) in (0..).zip([small, small + 1, most, most + 1]) {
+        let key = key("size", seq, SnapshotShape::Zip).unwrap().to_string();
+        let zip = zip_of(bytes);
+        assert_eq!(zip.len(), bytes);
+        stores.store.put_new(&key, zip.into(), "application/zip").await.unwrap();
+        keys.push(key);
+    }
+    let options = MergeOptions {
+        tenant: "default".parse().unwrap(),
+        now: now(),
+        fetches: 4,
+        limits: Limits::default(),
+    };
+    let report = Box::pin(merge(&stores.store, &keys, &options)).await;
+    let merged = || ItemOutcome::Merged;
+    let parked = ItemOutcome::Parked(ParkReason::TooLarge);
+    assert_eq!(report.outcomes, [merged(), merged(), merged(), parked]);
+    stores.stop().await;
 }
 
 #[tokio::test]

@@ -30,7 +30,7 @@ use self::{
 };
 use crate::compact::put_mark;
 
-pub use self::{chunk::chunk_fits, drain::drain};
+pub use self::{chunk::chunk_fits, drain::drain, read::SMALL_OBJECT_BYTES};
 
 /// Largest snapshot object that is read; larger ones are parked unread.
 pub const MAX_OBJECT_BYTES: u64 = 32 << 20;
@@ -249,7 +249,7 @@ impl Merge<'_> {
     ) -> BTreeMap<Identity, SnapshotKey> {
         let (store, options) = (self.store, self.options);
         let mut reads = futures::stream::iter(keys)
-            .map(|key| async move { read::read(store, key, options).await })
+            .map(|key| async move { read::read_small(store, key, options).await })
             .buffered(options.fetches.max(1));
         let (mut open, mut again): (Vec<Chunk>, _) = (Vec::new(), BTreeMap::new());
         while let Some(read) = reads.next().await {
@@ -327,6 +327,10 @@ impl Merge<'_> {
             Read::Retry { key, error } => {
                 self.settle(key.identity, ItemOutcome::Retry(error));
                 None
+            }
+            Read::Large(key) => {
+                let read = read::read_large(self.store, key, self.options).await;
+                Box::pin(self.take(read)).await
             }
         }
     }

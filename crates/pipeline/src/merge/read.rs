@@ -25,7 +25,14 @@ pub(super) enum Read {
     Park { key: SnapshotKey, parked: Parked },
     /// One that could not be read now.
     Retry { key: SnapshotKey, error: String },
+    /// One that is not read beside others; [`read_large`] does it.
+    Large(SnapshotKey),
 }
+
+/// Objects up to this size are read side by side, larger ones one by one: so
+/// the memory of a merge hangs on this and on how many it fetches at a time,
+/// not on what a batch happens to hold.
+pub const SMALL_OBJECT_BYTES: u64 = 1 << 20;
 
 /// One profile of a snapshot.
 pub(super) struct Part {
@@ -34,10 +41,22 @@ pub(super) struct Part {
     pub(super) header: Header,
 }
 
-/// Fetches and takes apart the snapshot at `key`.
-pub(super) async fn read(store: &Store, key: SnapshotKey, options: &MergeOptions) -> Read {
-    let got = match store.get(&key.to_string(), MAX_OBJECT_BYTES).await {
+/// Fetches and takes apart the snapshot at `key`, unless it is large.
+pub(super) async fn read_small(store: &Store, key: SnapshotKey, options: &MergeOptions) -> Read {
+    read(store, key, SMALL_OBJECT_BYTES, options).await
+}
+
+/// Fetches and takes apart the snapshot at `key`, however large it may be.
+pub(super) async fn read_large(store: &Store, key: SnapshotKey, options: &MergeOptions) -> Read {
+    read(store, key, MAX_OBJECT_BYTES, options).await
+}
+
+async fn read(store: &Store, key: SnapshotKey, most: u64, options: &MergeOptions) -> Read {
+    let got = match store.get(&key.to_string(), most).await {
         Ok(got) => got,
+        Err(error) if error.kind() == ErrorKind::TooLarge && most < MAX_OBJECT_BYTES => {
+            return Read::Large(key);
+        }
         Err(error) => {
             let parked = |reason| Parked::new(&key, reason, error.to_string());
             let parked = match error.kind() {
