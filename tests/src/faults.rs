@@ -8,13 +8,16 @@
 //! likes, when it likes.
 
 mod check;
+mod fates;
+mod held;
 mod model;
 mod random;
 mod seam;
 mod snapshot;
 mod stores;
 
-pub use check::{Checked, check, check_range, check_settled, learn};
+pub use check::{Checked, check, check_range, check_range_at, check_settled};
+pub use fates::learn;
 pub use model::{Expected, Model, Part};
 pub use random::Random;
 pub use seam::{Faults, Outcome, Rates};

@@ -4,9 +4,16 @@
 //! `FLAMBEAU_WALK_SEED` and `FLAMBEAU_WALK_STEPS` choose another walk; the seed
 //! of a failing one is printed. The same seed takes the same steps, on times
 //! relative to now; how tasks interleave inside a step is the runtime's.
+//! `FLAMBEAU_WALK_AT_ONCE` epochs run side by side, each on stores of its own.
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use anyhow::{Context, ensure};
 use flambeau_layout::{Level, ProfileType, ServiceName, TenantId, UnixMillis, Window};
@@ -28,9 +35,10 @@ use flambeau_tests::{
 use futures::future::join_all;
 
 /// Steps of the default walk: about a minute, unoptimised, on two cores.
-const STEPS: usize = 200;
-/// Steps after which a walk comes to rest, loses its tables and begins anew.
-const EPOCH: usize = 200;
+const STEPS: usize = 2_000;
+/// Steps after which a walk comes to rest, loses its tables and begins anew: so
+/// many that days fill and roll up, so few that reading stays cheap.
+const EPOCH: usize = 100;
 /// Everything is compared after so many steps; one answer after each.
 const FULL_CHECK: usize = 50;
 const HOUR: i64 = 3_600_000;
@@ -119,11 +127,11 @@ impl Walk {
         let service = self.service();
         let typ = self.random.pick(&["cpu", "wall", "heap"]).parse().unwrap();
         let windows: Vec<Window> = self.model.windows(&service).into_iter().collect();
-        if windows.is_empty() || self.random.chance(300) {
+        if windows.is_empty() || self.random.chance(150) {
             return (service, typ, Range::all());
         }
-        let (a, b) = (*self.random.pick(&windows), *self.random.pick(&windows));
-        let level = *self.random.pick(&Level::ALL);
+        let (a, level) = (*self.random.pick(&windows), *self.random.pick(&Level::ALL));
+        let b = if self.random.chance(500) { a } else { *self.random.pick(&windows) };
         let (first, last) = (a.min(b).within(level), a.max(b).within(level));
         (service, typ, Range { from: first.start, until: last.end() })
     }
@@ -330,27 +338,62 @@ fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).map_or(default, |text| text.parse().unwrap())
 }
 
+/// One after the other: each worker of the walk takes the next epoch.
+struct Epochs {
+    seed: u64,
+    steps: usize,
+    begun: AtomicUsize,
+    walked: AtomicUsize,
+    taken: Mutex<BTreeMap<&'static str, usize>>,
+}
+
+impl Epochs {
+    async fn walk(&self) {
+        loop {
+            let number = self.begun.fetch_add(1, Ordering::Relaxed);
+            let length = EPOCH.min(self.steps.saturating_sub(number * EPOCH));
+            if length == 0 {
+                return;
+            }
+            // An epoch fails alone: its own seed replays it.
+            let own = self.seed.wrapping_add(number as u64);
+            let done = Box::pin(epoch(own, length)).await;
+            let done = done.unwrap_or_else(|error| {
+                panic!("FLAMBEAU_WALK_SEED={own} FLAMBEAU_WALK_STEPS={length}: {error:#}")
+            });
+            self.add(length, done);
+        }
+    }
+
+    fn add(&self, length: usize, done: BTreeMap<&'static str, usize>) {
+        let mut taken = self.taken.lock().unwrap();
+        for (action, count) in done {
+            *taken.entry(action).or_default() += count;
+        }
+        let walked = self.walked.fetch_add(length, Ordering::Relaxed) + length;
+        println!("walk: {walked} of {} steps, zero differences ({taken:?})", self.steps);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_lost_or_doubled_on_a_long_walk() {
     let seed = setting("FLAMBEAU_WALK_SEED", 1);
     let steps = usize::try_from(setting("FLAMBEAU_WALK_STEPS", STEPS as u64)).unwrap();
+    let at_once = setting("FLAMBEAU_WALK_AT_ONCE", 2);
     println!("walk: FLAMBEAU_WALK_SEED={seed} FLAMBEAU_WALK_STEPS={steps}");
-    let (mut walked, mut taken) = (0, BTreeMap::new());
-    for number in 0_u64.. {
-        let length = EPOCH.min(steps - walked);
-        // An epoch fails alone: its own seed replays it.
-        let own = seed.wrapping_add(number);
-        let done = Box::pin(epoch(own, length)).await;
-        let done = done.unwrap_or_else(|error| {
-            panic!("FLAMBEAU_WALK_SEED={own} FLAMBEAU_WALK_STEPS={length}: {error:#}")
-        });
-        walked += length;
-        for (action, count) in done {
-            *taken.entry(action).or_insert(0) += count;
-        }
-        println!("walk: {walked} steps, zero differences ({taken:?})");
-        if walked == steps {
-            break;
-        }
+    let epochs = Arc::new(Epochs {
+        seed,
+        steps,
+        begun: AtomicUsize::new(0),
+        walked: AtomicUsize::new(0),
+        taken: Mutex::default(),
+    });
+    let walkers = (0..at_once).map(|_| {
+        let epochs = Arc::clone(&epochs);
+        tokio::spawn(async move { epochs.walk().await })
+    });
+    for walker in join_all(walkers).await {
+        walker.unwrap();
     }
+    assert_eq!(epochs.walked.load(Ordering::Relaxed), steps);
 }

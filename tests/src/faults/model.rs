@@ -8,7 +8,7 @@ use flambeau_layout::{
 };
 use flambeau_query::Range;
 
-use super::Snapshot;
+use super::{Snapshot, held::Contents};
 
 /// What must become of a snapshot.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,6 +77,8 @@ pub struct Model {
     pub(super) objects: BTreeMap<String, Accepted>,
     /// Fates as first seen: they never change. With the object that got it.
     pub(super) fates: BTreeMap<IdentityHash, (Fate, String)>,
+    /// What blocks were found to hold.
+    pub(super) contents: Contents,
 }
 
 impl Model {

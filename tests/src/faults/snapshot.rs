@@ -112,6 +112,14 @@ impl Snapshot {
         Ok(Self { key: key.to_string(), bytes: bytes.into(), expected: self.expected.clone() })
     }
 
+    /// When it ended, if it is to be merged.
+    pub(super) fn end(&self) -> Option<UnixMillis> {
+        match &self.expected {
+            Expected::Merged { end, .. } => Some(*end),
+            Expected::Parked { .. } => None,
+        }
+    }
+
     fn assemble(
         service: &str,
         seq: u64,
