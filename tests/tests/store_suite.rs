@@ -4,12 +4,17 @@
 use std::{collections::HashSet, sync::Arc};
 
 use flambeau_layout::{
-    BlockId, BlockRow, ClaimRow, Fate, Identity, Level, ParkReason, ProfileType, RowState,
-    ServiceEntry, UnixMillis, Window,
+    BlockId, BlockRow, ClaimRow, Fate, Identity, Level, ObjectRange, ParkReason, ProfileType,
+    RowState, ServiceEntry, UnixMillis, Window,
 };
-use flambeau_store::{ChunkCommit, CommitOutcome, Config, Put, Store};
+use flambeau_local::s3::{ACCESS_KEY_ID, SECRET_ACCESS_KEY};
+use flambeau_store::{ChunkCommit, CommitOutcome, Config, ErrorKind, Put, Store};
 use flambeau_tests::{judge::DynamoDbLocal, stack::Stack};
 use futures::future::join_all;
+use second_s3::SecondS3;
+
+#[path = "../second-s3/server.rs"]
+mod second_s3;
 
 const NOW: UnixMillis = UnixMillis(1_795_000_000_000);
 
@@ -166,6 +171,27 @@ async fn objects_are_put_once(store: &Store) {
     assert!(store.list_all("once/").await.unwrap().is_empty());
 }
 
+async fn parts_and_folders_are_exact(store: &Store) {
+    let bytes: Vec<u8> = (0..=255).cycle().take(100_000).collect();
+    for key in ["parts/2026/a", "parts/2026/b", "parts/2027/a", "parts/c"] {
+        store.put_new(key, bytes.clone().into(), "application/zip").await.unwrap();
+    }
+    let part = |key: &str, offset, len| {
+        let at = ObjectRange { key: key.to_owned(), offset, len };
+        async move { store.get_range(&at).await }
+    };
+    assert_eq!(part("parts/c", 70_000, 300).await.unwrap(), bytes[70_000..70_300]);
+    let beyond = part("parts/c", 99_999, 2).await.unwrap_err();
+    assert_eq!(beyond.kind(), ErrorKind::Corrupt);
+    let missing = part("parts/d", 0, 1).await.unwrap_err();
+    assert_eq!(missing.kind(), ErrorKind::NotFound);
+    assert_eq!(store.size_of("parts/c").await.unwrap(), Some(100_000));
+    assert_eq!(store.size_of("parts/d").await.unwrap(), None);
+    assert_eq!(store.folders("parts/").await.unwrap(), ["parts/2026/", "parts/2027/"]);
+    store.put_again("parts/c", b"other"[..].into(), "text/plain").await.unwrap();
+    assert_eq!(store.get("parts/c", 5).await.unwrap().bytes, b"other"[..]);
+}
+
 async fn suite(store: Store) {
     let store = Arc::new(store);
     a_chunk_commits_whole_or_not_at_all(&store).await;
@@ -174,6 +200,7 @@ async fn suite(store: Store) {
     rows_come_in_order_of_time_and_range(&store).await;
     the_catalogue_loses_no_writer(&store).await;
     objects_are_put_once(&store).await;
+    parts_and_folders_are_exact(&store).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,6 +218,18 @@ async fn dynamodb_local() {
         dynamodb_endpoint: Some(dynamo.url.clone()),
         ..stack.serving.endpoints.store_config()
     };
+    let store = Store::connect(&config).await;
+    store.create().await.unwrap();
+    suite(store).await;
+    stack.serving.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn second_s3_server() {
+    let Some(s3) = SecondS3::start(ACCESS_KEY_ID, SECRET_ACCESS_KEY) else { return };
+    let stack = Stack::start().await.unwrap();
+    let config =
+        Config { s3_endpoint: Some(s3.url.clone()), ..stack.serving.endpoints.store_config() };
     let store = Store::connect(&config).await;
     store.create().await.unwrap();
     suite(store).await;

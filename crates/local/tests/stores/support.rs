@@ -9,9 +9,12 @@ use tokio::net::TcpListener;
 
 pub(crate) const BUCKET: &str = "suite";
 
+/// Names another server to run the S3 cases on.
+pub(crate) const SUITE_URL: &str = "FLAMBEAU_S3_SUITE_URL";
+
 /// A server for the S3 suite: ours, or the one named by
-/// `FLAMBEAU_S3_SUITE_URL` (with the standard AWS key variables), to judge
-/// the suite itself.
+/// [`SUITE_URL`] (with the standard AWS key variables), to judge the suite
+/// itself.
 pub(crate) struct Rig {
     pub(crate) client: aws_sdk_s3::Client,
     pub(crate) url: String,
@@ -26,7 +29,7 @@ impl Rig {
     }
 
     pub(crate) async fn with(options: Options) -> Self {
-        if let Ok(url) = std::env::var("FLAMBEAU_S3_SUITE_URL") {
+        if let Ok(url) = std::env::var(SUITE_URL) {
             return Self::foreign(url).await;
         }
         let dir = tempfile::tempdir().unwrap();
@@ -105,7 +108,7 @@ pub(crate) fn client(url: &str) -> aws_sdk_s3::Client {
 pub(crate) fn config(url: &str) -> aws_sdk_s3::config::Builder {
     use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
     let var = |name, default: &str| std::env::var(name).unwrap_or_else(|_| default.to_owned());
-    let foreign = std::env::var("FLAMBEAU_S3_SUITE_URL").is_ok();
+    let foreign = std::env::var(SUITE_URL).is_ok();
     let (id, secret) = if foreign {
         (var("AWS_ACCESS_KEY_ID", "test"), var("AWS_SECRET_ACCESS_KEY", "test"))
     } else {
