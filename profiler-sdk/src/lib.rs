@@ -15,6 +15,7 @@ mod session;
 mod settings;
 mod shutdown;
 mod sink;
+mod steering;
 mod symbolize;
 
 pub use engine::{Engine, EngineError};
@@ -31,4 +32,4 @@ pub use settings::{
     DEFAULT_HZ, DEFAULT_INTERVAL, Destination, MIN_MEMORY_MB, Settings, SettingsError,
 };
 pub use shutdown::EXTENSION_NAME;
-pub use sink::{DirectorySink, PutFuture, Receipt, Sink, SinkError, clock_offset};
+pub use sink::{DirectorySink, PutFuture, Receipt, Sink, SinkError, SteeringFuture, clock_offset};

@@ -168,6 +168,7 @@ impl ProfilerBuilder {
             return Profiler::off();
         }
         let session = Arc::new(Session::new(self.settings, self.engine, self.sink));
+        session.read_steering(None).await;
         if self.handle_sigterm {
             flush_at_the_end(Arc::clone(&session)).await;
         }

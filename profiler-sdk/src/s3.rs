@@ -12,10 +12,10 @@ use aws_sdk_s3::error::{BoxError, DisplayErrorContext, SdkError};
 use aws_sdk_s3::operation::put_object::PutObjectError;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, DateTimeFormat};
 use bytes::Bytes;
-use flambeau_layout::UnixMillis;
+use flambeau_layout::{UnixMillis, steering::MAX_STEERING_BYTES};
 use tokio::sync::OnceCell;
 
-use crate::sink::{PutFuture, Receipt, Sink, SinkError, clock_offset};
+use crate::sink::{PutFuture, Receipt, Sink, SinkError, SteeringFuture, clock_offset};
 
 /// Writes each snapshot once (`If-None-Match: *`), with the standard AWS configuration.
 ///
@@ -64,9 +64,35 @@ impl S3Sink {
     }
 }
 
+impl S3Sink {
+    /// One GET. What is not there, not allowed or too long to be it is nothing.
+    async fn get_steering(&self, key: &str) -> Result<Option<Bytes>, SinkError> {
+        let client = self.client.get_or_init(client_from_environment).await;
+        let range = format!("bytes=0-{MAX_STEERING_BYTES}");
+        let get = client.get_object().bucket(&self.bucket).key(key).range(range);
+        let output = match get.send().await {
+            Ok(output) => output,
+            Err(error) => {
+                let status = error.raw_response().map(|response| response.status().as_u16());
+                return match status {
+                    Some(403 | 404) => Ok(None),
+                    _ => Err(SinkError::Unreachable(DisplayErrorContext(&error).to_string())),
+                };
+            }
+        };
+        let read = output.body.collect().await;
+        let bytes = read.map_err(|error| SinkError::Unreachable(error.to_string()))?.into_bytes();
+        Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= MAX_STEERING_BYTES))
+    }
+}
+
 impl Sink for S3Sink {
     fn put<'a>(&'a self, key: &'a str, bytes: Bytes) -> PutFuture<'a> {
         Box::pin(self.put_object(key, bytes))
+    }
+
+    fn steering<'a>(&'a self, key: &'a str) -> SteeringFuture<'a> {
+        Box::pin(self.get_steering(key))
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use flambeau_layout::{
     BootId, EnvId, Identity, KeyDate, Note, ProfileType, SnapshotKey, SnapshotNote, SnapshotShape,
-    UnixMillis,
+    SteeringKey, UnixMillis,
 };
 use flambeau_profile::proto::Profile;
 use tokio::time::timeout;
@@ -19,6 +19,7 @@ use crate::outbox::{Closed, Outbox};
 use crate::profile_builder::add_comment;
 use crate::settings::Settings;
 use crate::sink::{Receipt, Sink, SinkError};
+use crate::steering::{Share, Steered};
 
 /// How often one flush tries to write the same snapshot.
 const ATTEMPTS: u32 = 3;
@@ -28,6 +29,9 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Pause after the first failed attempt; doubled after each further one.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
+
+/// Time that reading the steering may take.
+const STEERING_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Speed before size: the merge compresses again.
 const GZIP_LEVEL: u32 = 1;
@@ -42,6 +46,7 @@ pub(crate) struct Session {
     next_seq: AtomicU64,
     outbox: Outbox,
     offset: Mutex<Option<i64>>,
+    steered: Steered,
     /// One flush at a time; later ones find less to do.
     flushing: tokio::sync::Mutex<()>,
     /// Whether the last delivery failed: an outage is one warning.
@@ -56,6 +61,8 @@ struct Clock {
     since: Option<UnixMillis>,
     closed: Instant,
     cold: bool,
+    /// What the running span is to this boot; fixed when it begins.
+    share: Share,
 }
 
 /// What one snapshot covers.
@@ -64,6 +71,7 @@ struct Span {
     end: UnixMillis,
     active: Duration,
     cold: bool,
+    weight: u32,
 }
 
 impl Session {
@@ -75,6 +83,7 @@ impl Session {
             since: None,
             closed: Instant::now(),
             cold: true,
+            share: Share { sampled: true, weight: 1 },
         };
         Self {
             settings,
@@ -85,6 +94,7 @@ impl Session {
             next_seq: AtomicU64::new(0),
             outbox: Outbox::default(),
             offset: Mutex::new(None),
+            steered: Steered::new(),
             flushing: tokio::sync::Mutex::new(()),
             failing: AtomicBool::new(false),
         }
@@ -95,9 +105,14 @@ impl Session {
         let mut clock = self.clock();
         clock.running += 1;
         if clock.running == 1 {
-            clock.since.get_or_insert_with(now);
-            clock.resumed = Some(Instant::now());
-            self.engine.resume();
+            if clock.since.is_none() {
+                clock.share = self.share();
+            }
+            if clock.share.sampled {
+                clock.since.get_or_insert_with(now);
+                clock.resumed = Some(Instant::now());
+                self.engine.resume();
+            }
         }
         Invocation(Arc::clone(self))
     }
@@ -115,7 +130,7 @@ impl Session {
     /// Whether a snapshot should be closed now, between two invocations.
     pub(crate) fn is_due(&self) -> bool {
         let clock = self.clock();
-        clock.running == 0 && clock.closed.elapsed() >= self.settings.interval
+        clock.running == 0 && clock.closed.elapsed() >= self.steered.interval(&self.settings)
     }
 
     /// Closes a snapshot and writes what waits, all of it before `until` if that is given.
@@ -131,11 +146,39 @@ impl Session {
             None => Ok(closing.await),
         };
         match closed {
-            Ok(Ok(Ok(()))) => self.deliver(until).await,
+            Ok(Ok(Ok(()))) => {
+                self.deliver(until).await;
+                self.read_steering(until).await;
+            }
             Ok(Ok(Err(error))) => warn!(%error, "no profile snapshot could be closed"),
             Ok(Err(error)) => warn!(%error, "no profile snapshot could be closed"),
             // It goes on in the background and is written by a later flush.
             Err(_) => debug!("closing a profile snapshot takes longer than there is time"),
+        }
+    }
+
+    /// Reads what the service's owners want, where that is switched on; what
+    /// cannot be read in time changes nothing.
+    pub(crate) async fn read_steering(&self, until: Option<Instant>) {
+        if !self.settings.steering {
+            return;
+        }
+        let Settings { tenant, service, .. } = self.settings.clone();
+        let key = SteeringKey { tenant, service }.to_string();
+        let allowed = until.map_or(STEERING_TIMEOUT, |until| left(until).min(STEERING_TIMEOUT));
+        match timeout(allowed, self.sink.steering(&key)).await {
+            Ok(Ok(document)) => self.steered.take(document.as_deref()),
+            Ok(Err(error)) => debug!(%error, "steering could not be read"),
+            Err(_) => debug!("steering could not be read in time"),
+        }
+    }
+
+    /// What a span that begins now is to this boot; all of it, if no boot can
+    /// be drawn.
+    fn share(&self) -> Share {
+        match self.ids() {
+            Ok((_, boot)) => self.steered.share(boot),
+            Err(_) => Share { sampled: true, weight: 1 },
         }
     }
 
@@ -170,6 +213,7 @@ impl Session {
         }
         let end = now();
         let running = clock.running > 0;
+        let weight = clock.share.weight;
         let since_resumed = clock.resumed.map_or(Duration::ZERO, |at| at.elapsed());
         clock.resumed = running.then(Instant::now);
         Some(Span {
@@ -177,20 +221,22 @@ impl Session {
             end,
             active: std::mem::take(&mut clock.active) + since_resumed,
             cold: std::mem::take(&mut clock.cold),
+            weight,
         })
     }
 
-    /// Ids are drawn with the first snapshot, not at init: copies restored from one image of
+    /// Ids are drawn with the first invocation, not at init: copies restored from one image of
     /// an initialised process must differ.
-    fn key(&self, seq: u64, end: UnixMillis) -> Result<SnapshotKey, io::Error> {
-        if self.ids.get().is_none() {
-            let drawn = (EnvId::random().map_err(random)?, BootId::random().map_err(random)?);
-            // Only one close runs at a time, so nobody else has set them.
-            let _ = self.ids.set(drawn);
+    fn ids(&self) -> Result<&(EnvId, BootId), io::Error> {
+        if let Some(ids) = self.ids.get() {
+            return Ok(ids);
         }
-        let Some((env, boot)) = self.ids.get() else {
-            return Err(io::Error::other("ids were just drawn"));
-        };
+        let drawn = (EnvId::random().map_err(random)?, BootId::random().map_err(random)?);
+        Ok(self.ids.get_or_init(|| drawn))
+    }
+
+    fn key(&self, seq: u64, end: UnixMillis) -> Result<SnapshotKey, io::Error> {
+        let (env, boot) = self.ids()?;
         let identity = Identity {
             tenant: self.settings.tenant.clone(),
             service: self.settings.service.clone(),
@@ -217,8 +263,10 @@ impl Session {
             offset_millis: *self.offset.lock().unwrap_or_else(PoisonError::into_inner),
             active_nanos: i64::try_from(span.active.as_nanos()).ok(),
             dropped,
+            weight: if span.weight > 1 { span.weight.into() } else { 0 },
             ..SnapshotNote::default()
         };
+        weigh(&mut profile, span.weight);
         profile.time_nanos = span.start.as_nanos();
         profile.duration_nanos = span.end.as_nanos().saturating_sub(span.start.as_nanos()).max(0);
         add_comment(&mut profile, Note::Snapshot(note).to_comment()?);
@@ -299,6 +347,12 @@ impl Drop for Invocation {
     fn drop(&mut self) {
         self.0.end();
     }
+}
+
+/// Lets one sampled environment stand for those that are not.
+fn weigh(profile: &mut Profile, weight: u32) {
+    let values = profile.sample.iter_mut().flat_map(|sample| &mut sample.value);
+    values.for_each(|value| *value = value.saturating_mul(weight.into()));
 }
 
 fn left(until: Instant) -> Duration {

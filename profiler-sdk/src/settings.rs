@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use flambeau_layout::{ServiceName, TenantId};
+use flambeau_layout::{ServiceName, TenantId, environment};
 
 /// Samples per second of CPU time, where nothing else is set.
 pub const DEFAULT_HZ: u32 = 99;
@@ -25,6 +25,9 @@ pub struct Settings {
     pub hz: u32,
     /// Least time between two snapshots.
     pub interval: Duration,
+    /// Whether the service's owners may steer interval and sampled share by an
+    /// object beside the snapshots; reading it takes a permission of its own.
+    pub steering: bool,
     /// Labels of every snapshot.
     pub labels: BTreeMap<String, String>,
 }
@@ -76,22 +79,23 @@ impl Settings {
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<(Self, Destination), SettingsError> {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
-        if variable("FLAMBEAU_PROFILING").is_some_and(|value| is_off(&value)) {
+        if variable(environment::PROFILING).is_some_and(|value| is_off(&value)) {
             return Err(SettingsError::Off);
         }
         let destination =
-            variable("FLAMBEAU_BUCKET").ok_or(SettingsError::Missing("FLAMBEAU_BUCKET"))?;
+            variable(environment::BUCKET).ok_or(SettingsError::Missing(environment::BUCKET))?;
         let memory: Option<u32> = parsed(&variable, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "a number")?;
         if let Some(found) = memory.filter(|found| *found < MIN_MEMORY_MB) {
             return Err(SettingsError::TooSmall { found });
         }
-        let seconds: Option<u64> = parsed(&variable, "FLAMBEAU_INTERVAL", "whole seconds")?;
-        let hz: Option<u32> = parsed(&variable, "FLAMBEAU_HZ", "samples per second")?;
+        let seconds: Option<u64> = parsed(&variable, environment::INTERVAL, "whole seconds")?;
+        let hz: Option<u32> = parsed(&variable, environment::HZ, "samples per second")?;
         let settings = Self {
             tenant: tenant(&variable)?,
             service: service(&variable)?,
             hz: hz.unwrap_or(DEFAULT_HZ).max(1),
             interval: seconds.map_or(DEFAULT_INTERVAL, Duration::from_secs),
+            steering: variable(environment::STEERING).is_some_and(|value| !is_off(&value)),
             labels: labels(&variable),
         };
         Ok((settings, Destination::parse(&destination)))
@@ -122,8 +126,8 @@ fn parsed<T: std::str::FromStr>(
 }
 
 fn tenant(variable: &impl Fn(&str) -> Option<String>) -> Result<TenantId, SettingsError> {
-    let name = "FLAMBEAU_TENANT";
-    let value = variable(name).unwrap_or_else(|| "default".to_owned());
+    let name = environment::TENANT;
+    let value = variable(name).unwrap_or_else(|| environment::DEFAULT_TENANT.to_owned());
     let malformed = |error: flambeau_layout::LayoutError| SettingsError::Malformed {
         name,
         value: value.clone(),
@@ -133,7 +137,7 @@ fn tenant(variable: &impl Fn(&str) -> Option<String>) -> Result<TenantId, Settin
 }
 
 fn service(variable: &impl Fn(&str) -> Option<String>) -> Result<ServiceName, SettingsError> {
-    let name = "FLAMBEAU_SERVICE";
+    let name = environment::SERVICE;
     let value = variable(name)
         .or_else(|| variable("AWS_LAMBDA_FUNCTION_NAME"))
         .ok_or(SettingsError::Missing(name))?;
@@ -185,7 +189,7 @@ mod tests {
         assert_eq!(settings.tenant.as_str(), "default");
         assert_eq!((settings.hz, settings.interval), (DEFAULT_HZ, DEFAULT_INTERVAL));
         assert_eq!(settings.labels["function_name"], "f");
-        assert!(!settings.labels.contains_key("region"));
+        assert!(!settings.labels.contains_key("region") && !settings.steering);
     }
 
     #[test]
@@ -196,12 +200,14 @@ mod tests {
             ("FLAMBEAU_TENANT", "t"),
             ("FLAMBEAU_HZ", "199"),
             ("FLAMBEAU_INTERVAL", "5"),
+            ("FLAMBEAU_STEERING", "on"),
             ("AWS_LAMBDA_FUNCTION_NAME", "f"),
         ])
         .unwrap();
         assert_eq!(destination, Destination::Directory("/some/where".into()));
         assert_eq!((settings.tenant.as_str(), settings.service.as_str()), ("t", "s"));
         assert_eq!((settings.hz, settings.interval), (199, Duration::from_secs(5)));
+        assert!(settings.steering);
     }
 
     #[test]

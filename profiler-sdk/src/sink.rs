@@ -15,7 +15,18 @@ use flambeau_layout::UnixMillis;
 pub trait Sink: Send + Sync + 'static {
     /// Stores `bytes` under `key` unless the key is taken.
     fn put<'a>(&'a self, key: &'a str, bytes: Bytes) -> PutFuture<'a>;
+
+    /// Reads the object that steers the service; `None` where there is none or
+    /// it may not be read. A sink that has none need not say so.
+    fn steering<'a>(&'a self, key: &'a str) -> SteeringFuture<'a> {
+        let _ = key;
+        Box::pin(async { Ok(None) })
+    }
 }
+
+/// What [`Sink::steering`] comes to.
+pub type SteeringFuture<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<Bytes>, SinkError>> + Send + 'a>>;
 
 /// What [`Sink::put`] comes to.
 pub type PutFuture<'a> = Pin<Box<dyn Future<Output = Result<Receipt, SinkError>> + Send + 'a>>;
@@ -62,6 +73,12 @@ impl Sink for DirectorySink {
                 writing.await.map_err(|error| SinkError::Unreachable(error.to_string()))?;
             written.map_err(|error| SinkError::Unreachable(error.to_string()))
         })
+    }
+
+    fn steering<'a>(&'a self, key: &'a str) -> SteeringFuture<'a> {
+        let path = self.root.join(key);
+        let reading = tokio::task::spawn_blocking(move || std::fs::read(path));
+        Box::pin(async move { Ok(reading.await.ok().and_then(Result::ok).map(Bytes::from)) })
     }
 }
 

@@ -12,7 +12,9 @@ use flambeau_layout::{Note, SnapshotKey, SnapshotNote};
 use flambeau_profile::proto::{Profile, Sample, ValueType};
 use flambeau_profile::{Limits, decode};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
-use profiler_sdk::{Engine, EngineError, Profiler, PutFuture, Receipt, Settings, Sink, SinkError};
+use profiler_sdk::{
+    Engine, EngineError, Profiler, PutFuture, Receipt, Settings, Sink, SinkError, SteeringFuture,
+};
 use tower::{Service, ServiceExt};
 
 /// Long enough for anything that works, on a machine under load.
@@ -51,6 +53,8 @@ struct Scripted {
     attempts: Arc<Mutex<Vec<Attempt>>>,
     down: Arc<AtomicBool>,
     mute: Arc<AtomicBool>,
+    steering: Arc<Mutex<Option<String>>>,
+    steering_keys: Arc<Mutex<Vec<String>>>,
 }
 
 impl Scripted {
@@ -84,6 +88,11 @@ impl Sink for Scripted {
             next.unwrap_or(Ok(Receipt::default()))
         })
     }
+
+    fn steering<'a>(&'a self, key: &'a str) -> SteeringFuture<'a> {
+        self.steering_keys.lock().unwrap().push(key.to_owned());
+        Box::pin(async move { Ok(self.steering.lock().unwrap().clone().map(Bytes::from)) })
+    }
 }
 
 fn settings(interval: Duration) -> Settings {
@@ -92,6 +101,7 @@ fn settings(interval: Duration) -> Settings {
         service: "s".parse().unwrap(),
         hz: 99,
         interval,
+        steering: false,
         labels: BTreeMap::from([("version".to_owned(), "7".to_owned())]),
     }
 }
@@ -256,6 +266,59 @@ async fn overlapping_invocations_are_one_span() {
     assert!(both.0.is_ok() && both.1.is_ok());
     until("written", || sink.attempts().len() == 1).await;
     assert_eq!(opened(&sink.attempts()[0].1).0.sample[0].value, [1], "resumed once");
+}
+
+async fn steered(sink: &Scripted) -> Profiler {
+    let settings = Settings { steering: true, ..settings(Duration::from_secs(3600)) };
+    let builder = Profiler::builder(settings, sink.clone());
+    builder.engine(Counter::default()).handle_sigterm(false).start().await
+}
+
+fn steer(sink: &Scripted, document: &str) {
+    *sink.steering.lock().unwrap() = Some(document.to_owned());
+}
+
+#[tokio::test]
+async fn one_environment_of_many_stands_for_all_of_them() {
+    let mut sampled = 0;
+    for _ in 0..40 {
+        let sink = Scripted::default();
+        steer(&sink, r#"{"v":1,"one_in":2}"#);
+        let profiler = steered(&sink).await;
+        invoke(&profiler).await;
+        profiler.flush(PATIENCE).await;
+        if let Some((_, bytes)) = sink.attempts().first() {
+            let (profile, note) = opened(bytes);
+            assert_eq!((profile.sample[0].value[0], note.weight), (2, 2));
+            sampled += 1;
+        }
+    }
+    // All or none of 40 fair coins: once in 10^11 runs.
+    assert!((1..40).contains(&sampled), "{sampled} of 40");
+}
+
+#[tokio::test]
+async fn what_is_steered_holds_from_the_next_span_on() {
+    let sink = Scripted::default();
+    let profiler = steered(&sink).await;
+    steer(&sink, r#"{"v":1,"interval_secs":5,"one_in":1}"#);
+    invoke(&profiler).await;
+    profiler.flush(PATIENCE).await;
+    steer(&sink, "rubbish");
+    invoke(&profiler).await;
+    profiler.flush(PATIENCE).await;
+    assert_eq!(sink.seqs(), [0, 1], "rubbish changes nothing");
+    let keys = sink.steering_keys.lock().unwrap().clone();
+    assert_eq!(keys, ["config/t/s.json"; 3], "at the start and behind each flush");
+}
+
+#[tokio::test]
+async fn steering_that_is_off_reads_nothing() {
+    let sink = Scripted::default();
+    let profiler = profiler(Duration::from_secs(3600), &sink).await;
+    invoke(&profiler).await;
+    profiler.flush(PATIENCE).await;
+    assert!(sink.steering_keys.lock().unwrap().is_empty());
 }
 
 struct Broken {

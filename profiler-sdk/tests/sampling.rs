@@ -79,6 +79,7 @@ async fn start(folder: &Path) -> Profiler {
         service: "s".parse().unwrap(),
         hz: 100,
         interval: Duration::from_secs(3600),
+        steering: false,
         labels: BTreeMap::new(),
     };
     let sink = DirectorySink::new(folder);

@@ -10,6 +10,7 @@ mod ls;
 mod merge;
 mod push;
 mod serve;
+mod steer;
 mod verify;
 
 use std::process::ExitCode;
@@ -41,8 +42,10 @@ enum Command {
     Ls(ls::Ls),
     /// Recompute totals from raw snapshots and from blocks, and compare.
     Verify(verify::Verify),
-    /// Make the index again from the bucket, or check it.
+    /// Make the index again from the bucket, check it, or erase from it.
     Index(index::Index),
+    /// Change how often and how many environments of a service are profiled.
+    Steer(steer::Steer),
     /// Be the example function; the demo starts this in a process of its own.
     #[command(name = demo::FUNCTION_COMMAND, hide = true)]
     Function,
@@ -71,6 +74,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Ls(ls) => ls.run().await,
         Command::Verify(verify) => verify.run().await,
         Command::Index(index) => index.run().await,
+        Command::Steer(steer) => steer.run().await,
         Command::Function => demo::function().await,
     }
 }

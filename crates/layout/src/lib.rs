@@ -15,6 +15,7 @@ pub mod archive;
 pub mod block;
 pub mod catalogue;
 pub mod claim;
+pub mod environment;
 pub mod ids;
 pub mod implied;
 pub mod lifetime;
@@ -25,6 +26,7 @@ pub mod object;
 pub mod parked;
 pub mod snapshot;
 pub mod sort_key;
+pub mod steering;
 pub mod time;
 
 pub use block::{Arrivals, BlockRow, LabelSet, Point, RowState, Total, TypePart};
@@ -39,6 +41,7 @@ pub use object::{MergedKey, ObjectRange, SegmentKey};
 pub use parked::{ParkReason, ParkedKey, ParkedNote};
 pub use snapshot::{SnapshotKey, SnapshotShape};
 pub use sort_key::SortKey;
+pub use steering::{Steering, SteeringError, SteeringKey};
 pub use time::{KeyDate, Level, UnixMillis, Window};
 
 /// Version of everything stored: notes, rows, claims. A reader refuses what is

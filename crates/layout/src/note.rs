@@ -71,6 +71,10 @@ pub struct SnapshotNote {
     /// `delta` for a cumulative one that the writer made differences of.
     #[serde(default, with = "by_name", skip_serializing_if = "BTreeMap::is_empty")]
     pub temporality: BTreeMap<String, Temporality>,
+    /// How many times what was seen each value counts: one environment of so
+    /// many was sampled. 1 where it is 0.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub weight: u64,
     /// Snapshots the writer had to drop since the last one it wrote.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub dropped: u64,

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Context;
 use axum::{Json, Router, routing::get};
-use flambeau_layout::TenantId;
+use flambeau_layout::{TenantId, environment};
 use flambeau_store::{Config, Store};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
@@ -101,9 +101,9 @@ impl Endpoints {
             ("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID.to_owned()),
             ("AWS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY.to_owned()),
             ("AWS_REGION", crate::s3::REGION.to_owned()),
-            ("FLAMBEAU_BUCKET", self.bucket.clone()),
-            ("FLAMBEAU_TABLE", self.table.clone()),
-            ("FLAMBEAU_TENANT", self.tenant.to_string()),
+            (environment::BUCKET, self.bucket.clone()),
+            (environment::TABLE, self.table.clone()),
+            (environment::TENANT, self.tenant.to_string()),
         ]
     }
 }

@@ -2,6 +2,7 @@
 //! configuration.
 
 use aws_config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig};
+use flambeau_layout::environment;
 use std::time::Duration;
 
 /// Attempts per request, the first included. The service's own queue retries
@@ -44,8 +45,8 @@ impl Config {
             std::env::var(name).map_err(|_| ConfigError::Missing(name, what))
         };
         Ok(Self {
-            bucket: read("FLAMBEAU_BUCKET", "the bucket of snapshots and blocks")?,
-            table: read("FLAMBEAU_TABLE", "the prefix of the claims and blocks tables")?,
+            bucket: read(environment::BUCKET, "the bucket of snapshots and blocks")?,
+            table: read(environment::TABLE, "the prefix of the claims and blocks tables")?,
             s3_endpoint: None,
             dynamodb_endpoint: None,
             credentials: None,

@@ -18,7 +18,7 @@ use std::{
 };
 
 use anyhow::Context;
-use flambeau_layout::{BlockRow, Level, ServiceName, TenantId, UnixMillis, Window};
+use flambeau_layout::{BlockRow, Level, ServiceName, TenantId, UnixMillis, Window, environment};
 use flambeau_merge::Message;
 use flambeau_pipeline::{
     CompactOptions, ItemOutcome, MergeOptions, Scope, catalogue, compact, drain,
@@ -72,8 +72,8 @@ impl State {
     /// # Errors
     /// When a variable is missing or malformed, naming it.
     pub async fn from_env() -> anyhow::Result<Self> {
-        let tenant = std::env::var("FLAMBEAU_TENANT").unwrap_or_else(|_| "default".to_owned());
-        let tenant = tenant.parse().context("FLAMBEAU_TENANT")?;
+        let tenant = std::env::var(environment::TENANT).ok();
+        let tenant = environment::tenant(tenant).context(environment::TENANT)?;
         Ok(Self { store: Store::from_env().await?, tenant })
     }
 }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use aws_lambda_events::sqs::{BatchItemFailure, SqsBatchResponse};
-use flambeau_layout::{TenantId, UnixMillis};
+use flambeau_layout::{TenantId, UnixMillis, environment};
 use flambeau_pipeline::{ItemOutcome, MergeOptions, MergeReport, merge};
 use flambeau_profile::Limits;
 use flambeau_store::Store;
@@ -48,12 +48,12 @@ impl State {
     /// # Errors
     /// When a variable is missing or malformed, naming it.
     pub async fn from_env() -> anyhow::Result<Self> {
-        let tenant = std::env::var("FLAMBEAU_TENANT").unwrap_or_else(|_| "default".to_owned());
-        let fetches = match std::env::var("FLAMBEAU_FETCHES") {
+        let tenant = std::env::var(environment::TENANT).ok();
+        let fetches = match std::env::var(environment::FETCHES) {
             Ok(text) => text.parse().context("FLAMBEAU_FETCHES is not a number")?,
             Err(_) => DEFAULT_FETCHES,
         };
-        let tenant = tenant.parse().context("FLAMBEAU_TENANT")?;
+        let tenant = environment::tenant(tenant).context(environment::TENANT)?;
         Ok(Self { store: Store::from_env().await?, tenant, fetches })
     }
 }

@@ -11,7 +11,7 @@ mod profile;
 mod request;
 
 use axum::{Router, routing::get};
-use flambeau_layout::TenantId;
+use flambeau_layout::{TenantId, environment};
 use flambeau_store::Store;
 
 pub use error::RenderError;
@@ -31,8 +31,8 @@ impl State {
     /// # Errors
     /// When a variable is missing or malformed, naming it.
     pub async fn from_env() -> anyhow::Result<Self> {
-        let tenant = std::env::var("FLAMBEAU_TENANT").unwrap_or_else(|_| "default".to_owned());
-        Ok(Self { store: Store::from_env().await?, tenant: tenant.parse()? })
+        let tenant = environment::tenant(std::env::var(environment::TENANT).ok())?;
+        Ok(Self { store: Store::from_env().await?, tenant })
     }
 }
 
