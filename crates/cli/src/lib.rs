@@ -8,6 +8,7 @@ mod exit;
 mod index;
 mod ls;
 mod merge;
+mod open;
 mod push;
 mod serve;
 mod steer;
@@ -38,6 +39,8 @@ enum Command {
     Push(push::Push),
     /// Merge pprof files into one, here and now.
     Merge(merge::Merge),
+    /// Open a Function URL that wants signed requests: a loopback address that signs.
+    Open(open::Open),
     /// List what is there: services, or parked snapshots.
     Ls(ls::Ls),
     /// Recompute totals from raw snapshots and from blocks, and compare.
@@ -71,6 +74,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(demo) => demo.run().await,
         Command::Push(push) => push.run().await,
         Command::Merge(merge) => merge.run(),
+        Command::Open(open) => open.run().await,
         Command::Ls(ls) => ls.run().await,
         Command::Verify(verify) => verify.run().await,
         Command::Index(index) => index.run().await,
