@@ -9,6 +9,8 @@ use crate::{
     time::UnixMillis,
 };
 
+/// What the partitions of catalogue rows begin with, before the tenant.
+pub const CATALOGUE: &str = "catalogue.";
 /// Most label values the catalogue remembers per label; more are said as
 /// `more`, never stored.
 pub const MAX_LABEL_VALUES: usize = 64;
@@ -47,7 +49,7 @@ impl ServiceEntry {
     /// holds a `/`, so the two never meet.
     #[must_use]
     pub fn partition(tenant: &TenantId) -> String {
-        format!("catalogue.{}", tenant.encoded())
+        format!("{CATALOGUE}{}", tenant.encoded())
     }
 
     /// Adds what another entry of the same service knows, within the limits.

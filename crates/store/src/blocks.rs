@@ -15,9 +15,9 @@ use crate::{
 };
 
 /// The blocks table's partition key.
-pub(crate) const PARTITION: &str = "pk";
+pub const PARTITION: &str = "pk";
 /// The blocks table's sort key.
-pub(crate) const SORT: &str = "sk";
+pub const SORT: &str = "sk";
 /// The `open` sort key of the rollup that lists this block as a child.
 pub(crate) const COVERED_BY: &str = "covered_by";
 /// Stands in place of a row that must never be put.

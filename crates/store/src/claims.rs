@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// The claims table's key. Short names: DynamoDB reserves many longer ones.
-pub(crate) const CLAIM_KEY: &str = "pk";
+pub const CLAIM_KEY: &str = "pk";
 /// Items per BatchGetItem.
 const MAX_BATCH: usize = 100;
 

@@ -13,7 +13,7 @@ pub(crate) type Item = HashMap<String, AttributeValue>;
 /// The attribute that holds the document.
 pub(crate) const DOC: &str = "doc";
 /// The attribute that DynamoDB's TTL watches, in Unix seconds.
-pub(crate) const EXPIRES: &str = "expires";
+pub const EXPIRES: &str = "expires";
 
 pub(crate) fn text(value: impl Into<String>) -> AttributeValue {
     AttributeValue::S(value.into())

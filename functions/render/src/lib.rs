@@ -16,6 +16,10 @@ use flambeau_store::Store;
 
 pub use error::RenderError;
 
+/// How the Function URL must invoke it: answers leave as they are made, so that
+/// none is bound by the 6 MB that Lambda buffers.
+pub const INVOKE_MODE: &str = "RESPONSE_STREAM";
+
 /// What stays between invocations.
 #[derive(Debug, Clone)]
 pub struct State {
