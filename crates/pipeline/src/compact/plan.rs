@@ -9,11 +9,14 @@ use flambeau_store::{IndexedRow, MAX_CHILDREN};
 
 /// Blocks of one tier that make a rollup inside a window that is still filling.
 pub const OPEN_FAN_IN: usize = 10;
-/// Blocks of one tier that make a rollup inside a window that is closed. Fewer
-/// stay: rewriting them would cost more than it spares readers.
+/// Blocks, of whatever tiers, that make a rollup inside a window that is
+/// closed. Fewer stay: rewriting them would cost more than it spares readers.
+/// So a closed window holds at most one block less than this, however often
+/// latecomers were added, and that bounds what a reader reads.
 pub const CLOSED_FAN_IN: usize = 4;
-/// Highest tier; more rollups of one window than this hold no more room in a
-/// sort key, and 10^99 blocks never come.
+/// Highest tier: a sort key has two digits for it. A block that was rolled up
+/// so often rests, and the latecomers after it begin anew. A closed window comes
+/// here after some three hundred groups of latecomers.
 const MAX_TIER: u8 = 99;
 
 /// How long after its end a window counts as closed: stragglers that come
@@ -58,21 +61,27 @@ impl Job {
 /// the finer windows inside them, read level by level upward.
 ///
 /// A row takes part when nothing covers it and none of its own children is
-/// open. Windows whose above-window is closed go up; else rows of one tier are
-/// rolled up inside their window. Rows whose profiles measure different things
+/// open. Windows whose above-window is closed go up. Inside a window that fills,
+/// rows of one tier are rolled up; inside a closed one, rows of all tiers
+/// together. Rows whose profiles measure different things
 /// under one type name never meet in one job.
 #[must_use]
 pub fn plan(rows: &[IndexedRow], now: UnixMillis) -> Vec<Job> {
     let open: HashSet<&BlockId> = rows.iter().map(|indexed| &indexed.row.block).collect();
     let mut jobs = Vec::new();
     let mut upward: BTreeMap<Window, Vec<&IndexedRow>> = BTreeMap::new();
-    let mut inside: BTreeMap<(Window, u8), Vec<&BlockRow>> = BTreeMap::new();
+    let mut filling: BTreeMap<(Window, u8), Vec<&BlockRow>> = BTreeMap::new();
+    let mut closed: BTreeMap<Window, Vec<&BlockRow>> = BTreeMap::new();
     for indexed in rows {
         if let Some(above) = closed_above(&indexed.row, now) {
             upward.entry(above).or_default().push(indexed);
-        } else if is_free(indexed, &open) {
-            let key = (indexed.row.window, indexed.row.tier);
-            inside.entry(key).or_default().push(&indexed.row);
+        } else if indexed.row.tier < MAX_TIER && is_free(indexed, &open) {
+            let BlockRow { window, tier, .. } = indexed.row;
+            if is_closed(window, now) {
+                closed.entry(window).or_default().push(&indexed.row);
+            } else {
+                filling.entry((window, tier)).or_default().push(&indexed.row);
+            }
         }
     }
     for (above, group) in upward {
@@ -82,11 +91,15 @@ pub fn plan(rows: &[IndexedRow], now: UnixMillis) -> Vec<Job> {
             jobs.extend(cut(above, 0, &group, 1));
         }
     }
-    for ((window, tier), group) in inside {
-        let closed = is_closed(window, now);
-        let fan_in = if closed { CLOSED_FAN_IN } else { OPEN_FAN_IN };
-        if tier < MAX_TIER && group.len() >= fan_in {
-            jobs.extend(cut(window, tier + 1, &group, fan_in));
+    for ((window, tier), group) in filling {
+        if group.len() >= OPEN_FAN_IN {
+            jobs.extend(cut(window, tier + 1, &group, OPEN_FAN_IN));
+        }
+    }
+    for (window, group) in closed {
+        if group.len() >= CLOSED_FAN_IN {
+            let highest = group.iter().map(|row| row.tier).max().unwrap_or_default();
+            jobs.extend(cut(window, highest + 1, &group, CLOSED_FAN_IN));
         }
     }
     jobs

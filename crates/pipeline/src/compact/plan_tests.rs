@@ -76,6 +76,42 @@ fn tiers_fill_inside_a_window() {
 }
 
 #[test]
+fn a_closed_window_keeps_few_blocks_whatever_their_tiers() {
+    let tiers = |tiers: &[u8]| {
+        let mut rows = minutes(0..tiers.len());
+        rows.iter_mut().zip(tiers).for_each(|(indexed, tier)| indexed.row.tier = *tier);
+        rows
+    };
+    let now = at(3 * MINUTE);
+    assert_eq!(shape(&plan(&tiers(&[0, 0, 1, 5]), now)), [(0, 6, 4)]);
+    assert_eq!(plan(&tiers(&[0, 1, 5]), now), []);
+    // While it fills, tiers stay apart: what is large is not rewritten for what is small.
+    assert_eq!(plan(&tiers(&[0, 0, 1, 5]), at(30_000)), []);
+    // Rolled up as often as a key can say, a block rests.
+    assert_eq!(plan(&tiers(&[0, 0, 0, MAX_TIER]), now), []);
+    let last = plan(&tiers(&[0, 0, 0, 0, MAX_TIER - 1, MAX_TIER]), now);
+    assert_eq!(shape(&last), [(0, MAX_TIER, 5)]);
+}
+
+#[test]
+fn latecomers_never_pile_up_in_a_closed_window() {
+    let (mut rows, mut ids) = (Vec::new(), 0..);
+    for late in 0..400 {
+        rows.push(row(ids.next().unwrap(), Level::Minute, 0));
+        for job in plan(&rows, at(5 * MINUTE)) {
+            rows.retain(|indexed| !job.children.contains(&indexed.key()));
+            let mut rollup = row(ids.next().unwrap(), Level::Minute, 0);
+            rollup.row.tier = job.tier;
+            rollup.row.children = job.children.into_iter().map(|key| key.block).collect();
+            rows.push(rollup);
+        }
+        let at_rest = rows.iter().filter(|indexed| indexed.row.tier == MAX_TIER).count();
+        assert!(rows.len() - at_rest < CLOSED_FAN_IN, "{} after {late}", rows.len());
+        assert!(at_rest <= late / 250, "{at_rest} after {late}");
+    }
+}
+
+#[test]
 fn windows_go_up_when_the_one_above_is_closed() {
     let hour = HOUR + settle_millis(Level::Hour);
     let day = DAY + settle_millis(Level::Day);
