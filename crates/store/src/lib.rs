@@ -21,10 +21,12 @@ mod size;
 mod tables;
 mod transact;
 
-pub use blocks::IndexedRow;
+pub use blocks::{IndexedRow, PARTITION, SORT};
+pub use claims::CLAIM_KEY;
 pub use commit::{ChunkCommit, CommitOutcome};
 pub use config::{Config, ConfigError};
 pub use error::{ErrorKind, StoreError};
+pub use item::EXPIRES;
 pub use objects::{Got, ObjectInfo, Page, Put};
 pub use rollup::{MAX_CHILDREN, Rollup, RollupOutcome};
 pub use seam::{Effect, Hook, Seam};
@@ -32,6 +34,11 @@ pub use size::{claim_bytes, row_bytes};
 pub use transact::MAX_TRANSACTION_ITEMS;
 
 use std::sync::Arc;
+
+/// What the claims table's name ends with, behind the prefix.
+pub const CLAIMS_SUFFIX: &str = "-claims";
+/// What the blocks table's name ends with, behind the prefix.
+pub const BLOCKS_SUFFIX: &str = "-blocks";
 
 /// Access to one bucket and one pair of tables.
 #[derive(Clone)]
@@ -68,8 +75,8 @@ impl Store {
             s3,
             dynamo,
             bucket: config.bucket.clone(),
-            claims: format!("{}-claims", config.table),
-            blocks: format!("{}-blocks", config.table),
+            claims: format!("{}{CLAIMS_SUFFIX}", config.table),
+            blocks: format!("{}{BLOCKS_SUFFIX}", config.table),
             seam: None,
             page_size: None,
         }
