@@ -1,0 +1,112 @@
+//! How much memory the merge Lambda takes for one batch: the real binary under
+//! an emulated Lambda, on embedded stores in this process.
+//!
+//! ```sh
+//! cargo build --release -p flambeau-merge
+//! cargo run --release -p flambeau-tests --example merge_memory -- target/release/merge 2000 FOLDER
+//! ```
+//!
+//! FOLDER holds pprof files; they are sent in turn, each time as another
+//! snapshot of one of 50 services. Printed are the peak resident memory as the
+//! kernel counts it, and the billed milliseconds.
+
+use std::time::Duration;
+
+use anyhow::{Context, ensure};
+use bytes::Bytes;
+use flambeau_layout::{Identity, KeyDate, ProfileType, SnapshotKey, SnapshotShape};
+use flambeau_local::lambda::{Function, ShutdownReason};
+use flambeau_tests::{faults::Stores, stack::now};
+use serde_json::{Value, json};
+
+const SERVICES: usize = 50;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let [program, count, folder] = &args[..] else {
+        anyhow::bail!("usage: merge_memory MERGE COUNT FOLDER");
+    };
+    let count: usize = count.parse().context("COUNT")?;
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<anyhow::Result<_>>()?;
+    paths.sort();
+    let stores = Stores::start().await?;
+    let mut messages = Vec::with_capacity(count);
+    for index in 0..count {
+        let bytes = Bytes::from(std::fs::read(&paths[index % paths.len()])?);
+        let key = key(index)?.to_string();
+        stores.store.put_new(&key, bytes, "application/octet-stream").await?;
+        messages.push(message(index, &key));
+    }
+    let merge = function(program, &stores)?;
+    let event = json!({ "Records": messages }).to_string();
+    let outcome = merge.invoke(event.into_bytes()).await?;
+    println!("{}", String::from_utf8_lossy(&outcome.payload));
+    ensure!(outcome.is_ok(), "{outcome:?}");
+    let peak = peak_of_child()?;
+    println!("{count} snapshots in one batch: {peak} at most, {} ms billed", outcome.billed_ms);
+    merge.shutdown(ShutdownReason::Spindown).await;
+    stores.stop().await;
+    Ok(())
+}
+
+/// The largest resident memory that the function, our only child, ever had.
+fn peak_of_child() -> anyhow::Result<String> {
+    let parent = format!("PPid:\t{}\n", std::process::id());
+    for process in std::fs::read_dir("/proc")? {
+        let status = std::fs::read_to_string(process?.path().join("status")).unwrap_or_default();
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        if let Some(peak) = peak.filter(|_| status.contains(&parent)) {
+            return Ok(peak.trim().to_owned());
+        }
+    }
+    anyhow::bail!("the function has gone")
+}
+
+fn key(index: usize) -> anyhow::Result<SnapshotKey> {
+    let identity = Identity {
+        tenant: "default".parse()?,
+        service: format!("batch-{:02}", index % SERVICES).parse()?,
+        env: format!("env-{}", index / 100).parse()?,
+        boot: "boot".parse()?,
+        seq: index as u64,
+    };
+    let shape = SnapshotShape::Single(ProfileType::new("cpu")?);
+    Ok(SnapshotKey::new(identity, KeyDate::of(now()), shape))
+}
+
+/// One SQS message around one S3 notification.
+fn message(index: usize, key: &str) -> Value {
+    let notification = json!({ "Records": [{
+        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1",
+        "eventTime": "2026-01-01T00:00:00.000Z", "eventName": "ObjectCreated:Put",
+        "userIdentity": {}, "requestParameters": {}, "responseElements": {},
+        "s3": {
+            "s3SchemaVersion": "1.0", "configurationId": "c",
+            "bucket": { "name": "flambeau", "ownerIdentity": {}, "arn": "arn:aws:s3:::flambeau" },
+            "object": { "key": key, "size": 1 }
+        }
+    }] });
+    json!({
+        "eventSource": "aws:sqs", "messageId": index.to_string(),
+        "body": notification.to_string(), "attributes": { "ApproximateReceiveCount": "1" }
+    })
+}
+
+fn function(program: &str, stores: &Stores) -> anyhow::Result<Function> {
+    let config = &stores.config;
+    let (id, secret) = config.credentials.clone().context("no credentials")?;
+    let variables = [
+        ("FLAMBEAU_BUCKET", config.bucket.clone()),
+        ("FLAMBEAU_TABLE", config.table.clone()),
+        ("AWS_ENDPOINT_URL_S3", config.s3_endpoint.clone().unwrap_or_default()),
+        ("AWS_ENDPOINT_URL_DYNAMODB", config.dynamodb_endpoint.clone().unwrap_or_default()),
+        ("AWS_ACCESS_KEY_ID", id),
+        ("AWS_SECRET_ACCESS_KEY", secret),
+        ("AWS_REGION", "us-east-1".to_owned()),
+    ];
+    let builder = Function::builder("merge", program).timeout(Duration::from_secs(300));
+    let builder = variables.into_iter().fold(builder, |b, (name, value)| b.env(name, value));
+    Ok(builder.memory_mb(1769).build()?)
+}
