@@ -60,7 +60,13 @@ async fn verify_rebuild_and_erase() {
     assert_eq!(profile(&url).await, before, "the same answer, byte for byte");
     assert_eq!(flambeau(&url, &["verify"]).await.0, 0);
 
-    forge(&Store::connect(&server.endpoints.store_config()).await).await;
+    let store = Store::connect(&server.endpoints.store_config()).await;
+    for raw in store.list_all("snapshots/").await.unwrap() {
+        store.delete(&raw.key).await.unwrap();
+    }
+    let (status, said) = flambeau(&url, &["verify"]).await;
+    assert!(status == 0 && said.contains("raw expired"), "{status} {said}");
+    forge(&store).await;
     let (status, said) = flambeau(&url, &["verify"]).await;
     assert!(status == 5 && said.contains("differ in cpu"), "{status} {said}");
 
