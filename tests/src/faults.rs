@@ -5,21 +5,29 @@
 //! was accepted and what must become of it; [`check`] compares the two, by
 //! claims, by rows and by the merged profiles themselves. [`Stores`] are the
 //! embedded S3 and DynamoDB without a pump, so that a story delivers what it
-//! likes, when it likes.
+//! likes, when it likes. A [`Wire`] is a door in front of both, where
+//! [`Troubles`] refuse, tear and lose answers, and a [`Veil`] shows transactions
+//! item by item.
 
 mod check;
 mod fates;
 mod held;
 mod model;
+mod proxy;
 mod random;
 mod seam;
 mod snapshot;
 mod stores;
+mod troubles;
+mod veil;
 
 pub use check::{Checked, check, check_range, check_range_at, check_settled};
 pub use fates::learn;
 pub use model::{Expected, Model, Part};
+pub use proxy::Wire;
 pub use random::Random;
-pub use seam::{Faults, Outcome, Rates};
+pub use seam::{Between, Faults, Outcome, Rates};
 pub use snapshot::Snapshot;
 pub use stores::{Stores, deliver};
+pub use troubles::Troubles;
+pub use veil::Veil;

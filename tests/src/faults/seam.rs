@@ -253,3 +253,21 @@ impl Seam for Faults {
         })
     }
 }
+
+/// A reader's seam: somebody else acts before each page of rows is read.
+pub struct Between<F>(
+    /// Acts, knowing what is about to be read.
+    pub F,
+);
+
+impl<F> Seam for Between<F>
+where
+    F: Fn(&str) -> BoxFuture<'static, ()> + Send + Sync,
+{
+    fn reading<'a>(&'a self, what: &'a str) -> Hook<'a, ()> {
+        Box::pin(async move {
+            (self.0)(what).await;
+            Ok(())
+        })
+    }
+}

@@ -94,7 +94,7 @@ fn directory() -> anyhow::Result<TempDir> {
     Ok(in_memory.or_else(|_| tempfile::tempdir())?)
 }
 
-async fn free_port() -> anyhow::Result<TcpListener> {
+pub(super) async fn free_port() -> anyhow::Result<TcpListener> {
     TcpListener::bind("127.0.0.1:0").await.context("listen on a free port")
 }
 

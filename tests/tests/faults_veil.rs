@@ -1,0 +1,144 @@
+//! Readers against transactions that come to light item by item, page by page,
+//! with compaction going on between pages.
+#![allow(clippy::unwrap_used)]
+
+use std::sync::{Arc, Mutex};
+
+use flambeau_layout::{Level, ServiceName, UnixMillis, Window};
+use flambeau_pipeline::{CompactOptions, Scope, compact};
+use flambeau_profile::Limits;
+use flambeau_query::Range;
+use flambeau_store::{Effect, Store};
+use flambeau_tests::{
+    faults::{
+        Between, Faults, Model, Outcome, Random, Snapshot, Stores, Troubles, Veil, Wire,
+        check_range, check_settled, deliver,
+    },
+    stack::now,
+};
+use tokio::task::JoinHandle;
+
+const DAY: i64 = 86_400_000;
+const HOUR: i64 = 3_600_000;
+/// Stories told; each takes its own seed.
+const SEEDS: u64 = 16;
+
+/// Blocks in two hours of one day, some of them in one minute.
+async fn prepare(stores: &Stores, service: &str) -> Model {
+    let mut model = Model::default();
+    let noon = UnixMillis((now().0 / DAY - 1) * DAY + DAY / 2);
+    for seq in 0..4 {
+        let end = noon.plus_millis((seq % 2) * HOUR + (seq / 3) * 60_000 + 1_000);
+        let seq = seq.unsigned_abs();
+        let snapshot = Snapshot::good(service, seq, &["cpu"], (end, 0)).unwrap();
+        stores.accept(&mut model, &snapshot).await.unwrap();
+        assert!(deliver(&stores.store, &[snapshot.key], None).await.unwrap().is_empty());
+    }
+    check_settled(&stores.store, &mut model).await.unwrap();
+    model
+}
+
+/// A compactor that stands still before each effect until it is let go on.
+struct Steps {
+    faults: Arc<Faults>,
+    task: JoinHandle<()>,
+    random: Mutex<Random>,
+}
+
+impl Steps {
+    fn begin(store: Store, service: &str, random: Random) -> Arc<Self> {
+        let faults = Faults::script((0..10_000).map(|at| (at, Outcome::Pause)));
+        let (store, service) = (store.with_seam(Arc::clone(&faults) as _), service.to_owned());
+        let task = tokio::spawn(async move {
+            let (tenant, service) = ("default".parse().unwrap(), service.parse().unwrap());
+            // To hours, to days, and days to a month.
+            for days in [3, 6, 70] {
+                let now = now().plus_millis(days * DAY);
+                let options = CompactOptions { now, limits: Limits::default() };
+                compact(&store, &tenant, &service, &Scope::All, &options).await.unwrap();
+            }
+        });
+        Arc::new(Self { faults, task, random: Mutex::new(random) })
+    }
+
+    /// Mostly none, now and then a few. Where the reader has just read the
+    /// minutes, seldom so many that what it read is rolled up twice over.
+    async fn some(&self, after_minutes: bool) {
+        let steps = {
+            let mut random = self.random.lock().unwrap();
+            match random.below(10) {
+                0..5 if after_minutes => 60,
+                0..7 => 0,
+                7..9 => random.below(3),
+                _ => random.below(8),
+            }
+        };
+        for _ in 0..steps {
+            tokio::select! {
+                () = self.faults.paused() => self.faults.release(),
+                () = self.ended() => return,
+            }
+        }
+    }
+
+    async fn ended(&self) {
+        while !self.task.is_finished() {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn rollups(&self) -> usize {
+        let effects = self.faults.effects();
+        effects.iter().filter(|(effect, _)| matches!(effect, Effect::RollUp(_))).count()
+    }
+}
+
+fn question(random: &mut Random, model: &Model, service: &ServiceName) -> Range {
+    let windows: Vec<Window> = model.windows(service).into_iter().collect();
+    let window =
+        random.pick(&windows).within(*random.pick(&[Level::Minute, Level::Hour, Level::Day]));
+    match random.chance(500) {
+        true => Range::all(),
+        false => Range { from: window.start, until: window.end() },
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn readers_are_exact_while_transactions_come_to_light_item_by_item() {
+    let stores = Stores::start().await.unwrap();
+    let (mut reads, mut twice, mut withheld) = (0, 0, 0);
+    for seed in 0..SEEDS {
+        let service = format!("veiled-{seed}");
+        let mut model = prepare(&stores, &service).await;
+        let mut random = Random::new(seed);
+        let veil = Arc::new(Veil::new(Random::new(random.draw())));
+        let calm = Arc::new(Troubles::new(Random::new(0), 0));
+        let wire = Wire::open(&stores.config, &calm, Some(&veil)).await.unwrap();
+        let steps = Steps::begin(wire.store().await, &service, Random::new(random.draw()));
+        let between = Arc::clone(&steps);
+        let act = Between(move |what: &str| {
+            let (between, hours) = (Arc::clone(&between), what.contains("`open/1/"));
+            Box::pin(async move { between.some(hours).await }) as _
+        });
+        let reader = wire.store().await.with_page_size(1).with_seam(Arc::new(act));
+        let (named, typ) = (service.parse().unwrap(), "cpu".parse().unwrap());
+        while !steps.task.is_finished() {
+            let before = steps.rollups();
+            let range = question(&mut random, &model, &named);
+            let answer = check_range(&reader, &model, (&named, &typ), range).await;
+            answer.unwrap_or_else(|error| {
+                panic!("seed {seed}, read {reads}: {error:#}\n{:#?}", steps.faults.effects())
+            });
+            reads += 1;
+            twice += usize::from(steps.rollups() >= before + 2);
+        }
+        withheld += veil.withheld();
+        check_settled(&stores.store, &mut model).await.unwrap();
+        wire.close().await;
+    }
+    println!(
+        "veil: {reads} exact reads, {twice} with two rollups inside, {withheld} items withheld"
+    );
+    assert!(twice > 0 && withheld > 0);
+    stores.stop().await;
+}
