@@ -8,7 +8,7 @@
 //!
 //! FOLDER holds pprof files; they are sent in turn, each time as another
 //! snapshot of one of 50 services. Printed are the peak resident memory as the
-//! kernel counts it, and the billed milliseconds.
+//! kernel counts it, the billed milliseconds, and how many bytes became how many.
 
 use std::time::Duration;
 
@@ -46,9 +46,16 @@ async fn main() -> anyhow::Result<()> {
     ensure!(outcome.is_ok(), "{outcome:?}");
     let peak = peak_of_child()?;
     println!("{count} snapshots in one batch: {peak} at most, {} ms billed", outcome.billed_ms);
+    let (raw, merged) =
+        (bytes_below(&stores, "snapshots/").await?, bytes_below(&stores, "segments/").await?);
+    println!("{raw} bytes of snapshots became {merged} of segments and their marks");
     merge.shutdown(ShutdownReason::Spindown).await;
     stores.stop().await;
     Ok(())
+}
+
+async fn bytes_below(stores: &Stores, prefix: &str) -> anyhow::Result<u64> {
+    Ok(stores.store.list_all(prefix).await?.iter().map(|object| object.size).sum())
 }
 
 /// The largest resident memory that the function, our only child, ever had.

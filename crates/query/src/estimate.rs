@@ -1,11 +1,10 @@
 //! What answering will cost, before it is done.
 
-use crate::plan::Plan;
+use crate::{
+    plan::Plan,
+    prices::{GET, READ_UNIT},
+};
 
-/// Dollars per S3 GET (us-east-1, Standard, 2026).
-pub const GET_DOLLARS: f64 = 0.40 / 1e6;
-/// Dollars per DynamoDB read request unit (us-east-1, on demand, 2026).
-pub const READ_UNIT_DOLLARS: f64 = 0.125 / 1e6;
 /// Bytes of rows in one read request unit, strongly consistent.
 const READ_UNIT_BYTES: usize = 4096;
 
@@ -35,7 +34,7 @@ impl Plan {
             .map(|row| serde_json::to_string(row).map_or(0, |json| json.len()))
             .sum();
         let read_units = 2 * row_bytes.div_ceil(READ_UNIT_BYTES);
-        let dollars = objects as f64 * GET_DOLLARS + read_units as f64 * READ_UNIT_DOLLARS;
+        let dollars = objects as f64 * GET + read_units as f64 * READ_UNIT;
         Estimate { objects, bytes: self.bytes(), read_units, dollars }
     }
 }

@@ -5,13 +5,14 @@ mod cache;
 mod estimate;
 mod fetch;
 mod plan;
+pub mod prices;
 mod range;
 pub mod select;
 mod timeline;
 mod view;
 
 pub use cache::{Answer, CACHE_MIN_BYTES, cached_or_fetch};
-pub use estimate::{Estimate, GET_DOLLARS, READ_UNIT_DOLLARS};
+pub use estimate::Estimate;
 pub use fetch::{FETCHES, fetch, read};
 pub use plan::{Plan, QueryError, Selection, block, plan, plan_at};
 pub use range::{Range, RangeError};
