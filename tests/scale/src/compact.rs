@@ -96,13 +96,15 @@ impl Life<'_> {
         let United { buckets, sets, .. } = united;
         self.table.put(indexed, Meta { weight, buckets, sets, segment: 0 });
         for key in children {
-            self.retire(key, &by, now);
+            self.charge_retiring(key, now);
         }
+        self.table.retire(children, &by, |child| {
+            done_expires_secs(child.row.window.level, child.row.written, now)
+        });
     }
 
-    fn retire(&mut self, key: &SortKey, by: &SortKey, now: UnixMillis) {
-        let (indexed, meta) = self.table.at(key);
-        let (weight, written) = (meta.weight, indexed.row.written);
+    fn charge_retiring(&mut self, key: &SortKey, now: UnixMillis) {
+        let weight = self.table.at(key).1.weight;
         let writes = &mut self.ledger.writes;
         writes.covers += TRANSACTION * write_units(weight.covered);
         writes.dones += write_units(weight.done);
@@ -110,8 +112,6 @@ impl Life<'_> {
         self.ledger.done_bytes += weight.done as f64;
         // `covered_by` is news to the stream, of a row that is gone by then.
         self.tell(now.0, read_units(0), None);
-        let expires = done_expires_secs(key.window.level, written, now);
-        self.table.retire(key, by, expires);
     }
 }
 

@@ -15,6 +15,8 @@ pub struct Settings {
     /// How long the table's stream collects records for one call of index, in
     /// milliseconds; `None` leaves everything to the schedule.
     pub hint: Option<i64>,
+    /// How often the schedule looks at everything, in milliseconds.
+    pub tick: i64,
     /// Shards of the table's stream.
     pub shards: u32,
     /// How late snapshots come: this share of them waits, frozen, for a minute
@@ -31,6 +33,8 @@ impl Default for Settings {
             window: 30_000,
             pollers: 5,
             hint: Some(10_000),
+            // `flambeau_index::TICK_MILLIS`
+            tick: 10 * MINUTE,
             shards: 4,
             late: 0.002,
             seed: 1,
@@ -95,7 +99,8 @@ impl Fleet {
             let now = BEGIN + minute as i64 * MINUTE;
             let merges = self.per_minute(now) / self.batch(now, settings);
             let windows = settings.hint.map_or(0.0, |hint| MINUTE as f64 / hint.max(1) as f64);
-            calls += f64::from(settings.shards) * merges.min(windows) + 0.1;
+            calls += f64::from(settings.shards) * merges.min(windows);
+            calls += MINUTE as f64 / settings.tick as f64;
             snapshots += self.per_minute(now);
         }
         calls / snapshots

@@ -16,8 +16,6 @@ use crate::{
     weigh::{Kind, Scales, bare, block_id, claim_weight, parsed, point_values},
 };
 
-/// How often the schedule looks at a service (`flambeau_index::TICK_MILLIS`).
-pub const TICK: i64 = 10 * MINUTE;
 /// One in so many snapshots is the first of its environment.
 const COLD_ONE_IN: u64 = 50;
 /// One in so many late snapshots is days late.
@@ -72,6 +70,7 @@ pub struct Life<'a> {
     tick: i64,
     ids: u64,
     noted: i64,
+    fresh: bool,
     claim: usize,
 }
 
@@ -98,9 +97,10 @@ impl<'a> Life<'a> {
             batches: BTreeMap::new(),
             hints: BTreeMap::new(),
             clock: begin,
-            tick: begin + TICK / 3,
+            tick: begin + settings.tick / 3,
             ids: 0,
             noted: i64::MIN,
+            fresh: false,
             claim: claim_weight(),
         }
     }
@@ -111,9 +111,9 @@ impl<'a> Life<'a> {
         UnixMillis(self.clock)
     }
 
-    /// Lives on with another traffic.
-    pub fn become_of(&mut self, shape: &'a Shape) {
-        self.shape = shape;
+    /// Lives on with another traffic and other settings.
+    pub fn become_of(&mut self, shape: &'a Shape, settings: Settings) {
+        (self.shape, self.settings) = (shape, settings);
     }
 
     /// Lives until this time, with traffic.
@@ -165,6 +165,9 @@ impl<'a> Life<'a> {
 
     /// Late snapshots whose environments thaw in this minute.
     fn deliver(&mut self) {
+        if self.frozen.is_empty() {
+            return;
+        }
         let later = self.frozen.split_off(&(self.clock + MINUTE));
         for (time, snapshots) in std::mem::replace(&mut self.frozen, later) {
             snapshots.into_iter().for_each(|snapshot| self.enqueue(time, snapshot));
@@ -199,7 +202,7 @@ impl<'a> Life<'a> {
                 }
             } else {
                 self.look_at_all(next);
-                self.tick += TICK;
+                self.tick += self.settings.tick;
             }
         }
         self.clock = until;
@@ -209,6 +212,7 @@ impl<'a> Life<'a> {
     /// snapshots.
     fn merge(&mut self, now: i64, mut snapshots: Vec<Snapshot>) {
         let ours = snapshots.len() as f64;
+        self.fresh = true;
         let batch = self.fleet.batch(self.clock, &self.settings).max(ours);
         let share = ours / batch;
         let ledger = &mut self.ledger;
@@ -309,7 +313,8 @@ impl<'a> Life<'a> {
 
     /// The schedule comes by.
     fn look_at_all(&mut self, now: i64) {
-        if self.settings.hint.is_none() {
+        // Without hints, the schedule learns from the marks of new segments.
+        if self.settings.hint.is_none() && std::mem::take(&mut self.fresh) {
             self.note(now);
         }
         self.compact(UnixMillis(now), None);

@@ -17,7 +17,7 @@ use flambeau_scale::{
 
 /// The last days of the year, in which is asked.
 const ASKED_DAYS: i64 = 35;
-const STOPS: usize = 150;
+const STOPS: usize = 60;
 const TIMES: usize = 2;
 
 /// One function's year.

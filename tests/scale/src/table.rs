@@ -117,16 +117,33 @@ impl Table {
         found.unwrap_or_else(|_| panic!("no open row `{key}`"))
     }
 
-    /// Moves a row from `open` to `done`, until `expires_secs`.
-    pub fn retire(&mut self, key: &SortKey, by: &SortKey, expires_secs: i64) {
-        let index = self.index(key);
-        let (mut indexed, meta) = (self.open.remove(index), self.meta.remove(index));
-        let level = usize::from(key.window.level.number());
+    /// Moves rows, given in the order of keys, from `open` to `done`, each
+    /// until it expires.
+    pub fn retire(&mut self, keys: &[SortKey], by: &SortKey, expires: impl Fn(&IndexedRow) -> i64) {
+        let gone: Vec<usize> = keys.iter().map(|key| self.index(key)).collect();
+        let Some(first) = gone.first().copied() else { return };
+        // One pass over what stands behind, instead of one for each row.
+        let rows = self.open.split_off(first).into_iter().zip(self.meta.split_off(first));
+        let mut next = gone.iter().copied().peekable();
+        for (index, (indexed, meta)) in rows.enumerate() {
+            if next.next_if_eq(&(first + index)).is_some() {
+                let expires = expires(&indexed);
+                self.done(indexed, &meta, by, expires);
+            } else {
+                self.open.push(indexed);
+                self.meta.push(meta);
+            }
+        }
+    }
+
+    fn done(&mut self, mut indexed: IndexedRow, meta: &Meta, by: &SortKey, expires_secs: i64) {
+        let row = &indexed.row;
+        let level = usize::from(row.window.level.number());
+        let key = (row.window.start.0, row.tier, row.block.clone());
         self.open_bytes[level] -= meta.weight.open;
+        self.expiring.entry(expires_secs).or_default().push((level, key.clone()));
         (indexed.state, indexed.covered_by) = (RowState::Done, Some(by.clone()));
-        let done_key = (key.window.start.0, key.tier, key.block.clone());
-        self.expiring.entry(expires_secs).or_default().push((level, done_key.clone()));
-        self.done[level].insert(done_key, Done { indexed, bytes: meta.weight.done });
+        self.done[level].insert(key, Done { indexed, bytes: meta.weight.done });
     }
 
     /// Lets go what has expired: at once, which no TTL does, so that a reader
