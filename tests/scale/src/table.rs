@@ -49,7 +49,7 @@ pub struct Page {
     pub bytes: usize,
 }
 
-fn order<'a>(window: Window, tier: u8, block: &'a BlockId) -> (u8, i64, u8, &'a BlockId) {
+fn order(window: Window, tier: u8, block: &BlockId) -> (u8, i64, u8, &BlockId) {
     (window.level.number(), window.start.0, tier, block)
 }
 

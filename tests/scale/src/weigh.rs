@@ -210,7 +210,7 @@ fn labels(set: usize) -> LabelSet {
     let told = [
         ("arch", "arm64".to_owned()),
         ("function_name", SERVICE.to_owned()),
-        ("init", if set % 2 == 0 { "warm" } else { "cold" }.to_owned()),
+        ("init", if set.is_multiple_of(2) { "warm" } else { "cold" }.to_owned()),
         ("memory", "1024".to_owned()),
         ("region", "eu-central-1".to_owned()),
         ("runtime", "rust".to_owned()),
