@@ -18,6 +18,8 @@ export interface ProfiledProps {
   readonly intervalSeconds?: number;
   /** Samples per second of CPU time. */
   readonly hz?: number;
+  /** Lets `flambeau steer` change interval and sampled share of the running function: it may read one key more. */
+  readonly steering?: boolean;
   /** The bucket's KMS key, if it has one of its own. */
   readonly keyArn?: string;
   /** The extension's layer, once there is one. */
@@ -61,6 +63,7 @@ export class Profiled implements IAspect {
       [env.service]: service,
       [env.interval]: props.intervalSeconds?.toString(),
       [env.hz]: props.hz?.toString(),
+      [env.steering]: props.steering ? 'on' : undefined,
     };
     for (const [name, value] of Object.entries(settings)) {
       if (value !== undefined) fn.addEnvironment(name, value);
@@ -82,12 +85,14 @@ export class Profiled implements IAspect {
 }
 
 function allow(fn: lambda.Function, props: ProfiledProps, tenant: string, service: string): void {
-  const key = `${prefixes.snapshots}${encodePart(tenant)}/${encodePart(service)}/*`;
+  const of = (prefix: string): string => `${prefix}${encodePart(tenant)}/${encodePart(service)}`;
   const bucket = s3.Bucket.fromBucketName(fn, 'FlambeauBucket', props.bucketName);
-  fn.addToRolePolicy(new iam.PolicyStatement({ actions: ['s3:PutObject'], resources: [bucket.arnForObjects(key)] }));
-  if (props.keyArn) {
-    fn.addToRolePolicy(new iam.PolicyStatement({ actions: ['kms:GenerateDataKey'], resources: [props.keyArn] }));
-  }
+  const may = (action: string, resource: string): void =>
+    fn.addToRolePolicy(new iam.PolicyStatement({ actions: [action], resources: [resource] }));
+  may('s3:PutObject', bucket.arnForObjects(`${of(prefixes.snapshots)}/*`));
+  if (props.steering) may('s3:GetObject', bucket.arnForObjects(`${of(prefixes.config)}.json`));
+  if (props.keyArn) may('kms:GenerateDataKey', props.keyArn);
+  if (props.keyArn && props.steering) may('kms:Decrypt', props.keyArn);
 }
 
 /** A name that is known before deployment: a policy cannot wait for the function it is for. */

@@ -34,6 +34,17 @@ test('a profiled function has its settings, one action on one prefix, and labels
   assert.deepEqual(made.allowed('CartServiceRole'), ['s3:PutObject arn:{AWS::Partition}:s3:::profiles/snapshots/team/ca%2Frt/*']);
 });
 
+test('a steered function may read its own steering, and nothing else', () => {
+  const stack = newStack();
+  Profiled.on(rustFunction(stack, 'Cart'), { bucketName: 'profiles', service: 'ca/rt', steering: true });
+  const made = new Made(stack);
+  assert.equal(made.one('AWS::Lambda::Function', 'Cart').Properties.Environment.Variables.FLAMBEAU_STEERING, 'on');
+  assert.deepEqual(made.allowed('CartServiceRole'), [
+    's3:GetObject arn:{AWS::Partition}:s3:::profiles/config/default/ca%2Frt.json',
+    's3:PutObject arn:{AWS::Partition}:s3:::profiles/snapshots/default/ca%2Frt/*',
+  ]);
+});
+
 test('the service is the function\'s name where it has one, else its place in the app', () => {
   const stack = newStack();
   Profiled.on(rustFunction(stack, 'Named', 'checkout'), { bucketName: 'profiles' });
