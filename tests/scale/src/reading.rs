@@ -16,9 +16,9 @@ pub const RANGES: [(&str, i64); 5] =
 
 /// Objects read on average, per log2 of the range's minutes: the stated bound.
 /// Most of it is the minutes at both edges, with up to three blocks in each.
-pub const MEAN_PER_LOG: f64 = 40.0;
+pub const MEAN_PER_LOG: f64 = 45.0;
 /// Most objects read, per log2 of the range's minutes.
-pub const MOST_PER_LOG: f64 = 60.0;
+pub const MOST_PER_LOG: f64 = 71.0;
 /// A year of a service that hardly runs is its eleven whole months and some
 /// days: more than twice its month, and still next to nothing.
 pub const FEW: f64 = 20.0;
