@@ -101,7 +101,7 @@ export class IndexFunction extends Construct {
       filters: [
         lambda.FilterCriteria.filter({
           eventName: lambda.FilterRule.isEqual('INSERT'),
-          dynamodb: { Keys: { [sort]: { S: lambda.FilterRule.beginsWith(contract.rows.open) } } },
+          dynamodb: { Keys: { [sort]: { S: lambda.FilterRule.beginsWith(contract.rows.hinted) } } },
         }),
       ],
     });

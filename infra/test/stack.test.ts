@@ -153,7 +153,7 @@ test('index follows new open rows, bounded in every way', () => {
   assert.ok(source.DestinationConfig.OnFailure.Destination);
   assert.deepEqual(JSON.parse(source.FilterCriteria.Filters[0].Pattern), {
     eventName: ['INSERT'],
-    dynamodb: { Keys: { sk: { S: [{ prefix: 'open/' }] } } },
+    dynamodb: { Keys: { sk: { S: [{ prefix: contract.rows.hinted }] } } },
   });
   const letters = properties('AWS::Lambda::EventSourceMapping', 'IndexLetters');
   assert.deepEqual(letters.FunctionResponseTypes, ['ReportBatchItemFailures']);

@@ -5,7 +5,6 @@
 #![allow(clippy::unwrap_used)]
 
 use flambeau_layout::{
-    RowState,
     catalogue::CATALOGUE,
     claim, environment, lifetime,
     name::{MAX_SERVICE_BYTES, MAX_TENANT_BYTES, encode_part},
@@ -57,7 +56,7 @@ fn contract() -> Value {
         },
         "rows": {
             "catalogue": CATALOGUE,
-            "open": format!("{}/", RowState::Open.as_str()),
+            "hinted": flambeau_index::HINTED_ROWS,
             "separator": "/",
         },
         "names": {

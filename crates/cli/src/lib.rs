@@ -3,6 +3,7 @@
 //! A library with a thin binary, so that tests can run the very same program.
 
 mod connect;
+mod cost;
 mod demo;
 mod exit;
 mod index;
@@ -39,6 +40,8 @@ enum Command {
     Push(push::Push),
     /// Merge pprof files into one, here and now.
     Merge(merge::Merge),
+    /// Reckon what profiling a fleet costs a month.
+    Cost(cost::Cost),
     /// Open a Function URL that wants signed requests: a loopback address that signs.
     Open(open::Open),
     /// List what is there: services, or parked snapshots.
@@ -74,6 +77,7 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Demo(demo) => demo.run().await,
         Command::Push(push) => push.run().await,
         Command::Merge(merge) => merge.run(),
+        Command::Cost(cost) => cost.run(),
         Command::Open(open) => open.run().await,
         Command::Ls(ls) => ls.run().await,
         Command::Verify(verify) => verify.run().await,

@@ -1,6 +1,7 @@
 //! The read path: a selection becomes a plan made of index rows, a plan becomes
 //! one merged profile.
 
+pub mod bill;
 mod cache;
 mod estimate;
 mod fetch;

@@ -11,6 +11,11 @@ use flambeau_merge::Message;
 use serde::Deserialize;
 use serde_json::Value;
 
+/// What the sort keys begin with of rows whose coming is a hint: blocks that
+/// merge made. Rollups tell the catalogue nothing new, and are found by the
+/// schedule.
+pub const HINTED_ROWS: &str = "open/0/";
+
 /// What an event asks for.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
@@ -53,8 +58,7 @@ fn block_key(record: EventRecord) -> Option<(String, String)> {
         sk: String,
     }
     let Keys { pk, sk } = serde_dynamo::from_item(record.change.keys).ok()?;
-    let is_new = record.event_name != "REMOVE";
-    (is_new && sk.starts_with("open/")).then_some((pk, sk))
+    (record.event_name == "INSERT" && sk.starts_with(HINTED_ROWS)).then_some((pk, sk))
 }
 
 #[cfg(test)]
@@ -85,6 +89,30 @@ mod tests {
         let Asked::DeadLetters(letters) = Asked::read(event).unwrap() else { panic!("a queue") };
         let keys: Vec<_> = letters.iter().map(|letter| letter.keys[0].as_str()).collect();
         assert_eq!(keys, ["snapshots/a b/c", "snapshots/a b/c", "snapshots/a+b"]);
+    }
+
+    #[test]
+    fn hints_are_new_blocks_of_merge() {
+        let row = |sort: &str, name: &str| {
+            json!({
+                "eventID": "1", "eventName": name, "eventVersion": "1.1",
+                "eventSource": "aws:dynamodb", "awsRegion": "us-east-1",
+                "dynamodb": {
+                    "Keys": { "pk": { "S": "t/s" }, "sk": { "S": sort } },
+                    "SequenceNumber": "0", "SizeBytes": 1, "StreamViewType": "KEYS_ONLY"
+                }
+            })
+        };
+        let block = "open/0/001795000020/00/b1";
+        let records = [
+            row(block, "INSERT"),
+            row(block, "MODIFY"),
+            row("open/1/001795000000/00/b2", "INSERT"),
+        ];
+        let asked = Asked::read(json!({ "Records": records })).unwrap();
+        assert_eq!(asked, Asked::Rows(vec![("t/s".to_owned(), block.to_owned())]));
+        let row = flambeau_layout::Level::Minute.number();
+        assert_eq!(HINTED_ROWS, format!("{}/{row}/", flambeau_layout::RowState::Open.as_str()));
     }
 
     #[test]

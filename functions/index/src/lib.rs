@@ -29,6 +29,7 @@ use serde_json::{Value, json};
 
 use crate::event::Asked;
 
+pub use event::HINTED_ROWS;
 pub use tick::{TICK_MILLIS, Ticked, tick};
 
 /// What stays between invocations.
