@@ -210,6 +210,14 @@ async fn embedded() {
     stack.serving.stop().await;
 }
 
+/// Without the nearness that the server's own store has.
+#[tokio::test(flavor = "multi_thread")]
+async fn embedded_by_requests_alone() {
+    let stack = Stack::start().await.unwrap();
+    suite(Store::connect(&stack.serving.endpoints.store_config()).await).await;
+    stack.serving.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn dynamodb_local() {
     let Some(dynamo) = DynamoDbLocal::start().await.unwrap() else { return };

@@ -9,7 +9,12 @@
 //! `kill -9` at any moment repeats work and loses none. Receive counts live in
 //! memory: a restart starts them anew.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use flambeau_layout::{BlockRow, RowState, snapshot::SNAPSHOTS};
 use serde_json::{Value, json};
@@ -17,11 +22,15 @@ use tokio::{sync::watch, time::Instant};
 
 use crate::s3::{Event, Outbox};
 
-/// Messages per batch.
-pub const MAX_BATCH: usize = 500;
+/// Messages per batch. Under load batches grow towards it by themselves, for
+/// more gathers while a larger one is merged; and the more of a service's
+/// snapshots are merged at once, the fewer blocks are encoded, indexed and
+/// rolled up later.
+pub const MAX_BATCH: usize = 5_000;
 /// A message that failed this often becomes a dead letter.
 pub const MAX_RECEIVES: u32 = 5;
-/// How long the pump waits for company before it delivers.
+/// How long the pump waits for company before it delivers a batch that has
+/// room.
 pub const WINDOW: Duration = Duration::from_millis(100);
 /// First wait of a failed message; doubles with each failure.
 const FIRST_RETRY: Duration = Duration::from_millis(500);
@@ -84,7 +93,13 @@ impl Pump {
             newest.mark_unchanged();
             match self.ready().await {
                 Ok(batch) if batch.is_empty() => self.wait(&mut newest).await,
-                Ok(batch) => self.deliver(batch).await,
+                Ok(batch) => {
+                    let has_room = batch.len() < MAX_BATCH;
+                    self.deliver(batch).await;
+                    if has_room {
+                        tokio::time::sleep(WINDOW).await;
+                    }
+                }
                 Err(error) => {
                     tracing::error!(%error, "outbox is not readable");
                     tokio::time::sleep(FIRST_RETRY).await;
@@ -131,15 +146,12 @@ impl Pump {
 
     async fn deliver(&mut self, batch: Vec<Event>) {
         let (failed, error) = self.hand_over(&batch).await;
-        let done: Vec<u64> = batch
-            .iter()
-            .filter(|event| !failed.contains(&message_id(event)))
-            .map(|event| event.seq)
-            .collect();
-        self.failures.retain(|seq, _| !done.contains(seq));
-        let mut acked = done;
-        for event in batch.iter().filter(|event| failed.contains(&message_id(event))) {
-            if self.fail(event, &error).await {
+        let mut acked = Vec::with_capacity(batch.len());
+        for event in &batch {
+            if !failed.contains(&message_id(event)) {
+                self.failures.remove(&event.seq);
+                acked.push(event.seq);
+            } else if self.fail(event, &error).await {
                 acked.push(event.seq);
             }
         }
@@ -155,7 +167,7 @@ impl Pump {
 
     /// Calls the handlers; answers the ids of messages that must come again,
     /// and why where the whole batch failed.
-    async fn hand_over(&self, batch: &[Event]) -> (Vec<String>, String) {
+    async fn hand_over(&self, batch: &[Event]) -> (HashSet<String>, String) {
         let event =
             json!({ "Records": batch.iter().map(|event| self.message(event)).collect::<Vec<_>>() });
         match flambeau_merge::handle(event, &self.handlers.merge).await {

@@ -150,6 +150,7 @@ impl Serving {
         };
         let store = Store::connect(&endpoints.store_config()).await;
         store.create().await?;
+        let store = store.with_near_objects(s3.near(&endpoints.bucket));
         let pump =
             Pump::new(s3.outbox(), handlers(&store, &endpoints), options.dir.join("dead-letters"));
         let progress = pump.progress();

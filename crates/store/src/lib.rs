@@ -14,6 +14,7 @@ mod commit;
 mod config;
 mod error;
 mod item;
+mod near;
 mod objects;
 mod patience;
 mod rollup;
@@ -28,6 +29,7 @@ pub use commit::{ChunkCommit, CommitOutcome};
 pub use config::{Config, ConfigError};
 pub use error::{ErrorKind, StoreError};
 pub use item::EXPIRES;
+pub use near::{NearObjects, NearRead};
 pub use objects::{Got, ObjectInfo, Page, Put};
 pub use patience::Patience;
 pub use rollup::{MAX_CHILDREN, Rollup, RollupOutcome};
@@ -52,6 +54,7 @@ pub struct Store {
     blocks: String,
     seam: Option<Arc<dyn Seam>>,
     page_size: Option<i32>,
+    near: Option<Arc<dyn NearObjects>>,
 }
 
 impl std::fmt::Debug for Store {
@@ -81,6 +84,7 @@ impl Store {
             blocks: format!("{}{BLOCKS_SUFFIX}", config.table),
             seam: None,
             page_size: None,
+            near: None,
         }
     }
 

@@ -93,6 +93,9 @@ impl Store {
     /// [`ErrorKind::NotFound`] when there is none, [`ErrorKind::TooLarge`]
     /// before anything beyond the limit is read.
     pub async fn get(&self, key: &str, limit: u64) -> Result<Got, StoreError> {
+        if let Some(got) = self.read_near(key, None, limit).await {
+            return Ok(got);
+        }
         let doing = || format!("read object `{key}`");
         let request = self.s3.get_object().bucket(&self.bucket).key(key).send();
         let output = request.await.map_err(|error| StoreError::sdk(doing(), error))?;
@@ -112,6 +115,9 @@ impl Store {
     /// it ends before the part does.
     pub async fn get_range(&self, at: &ObjectRange) -> Result<Bytes, StoreError> {
         let ObjectRange { key, offset, len } = at;
+        if let Some(got) = self.read_near(key, Some((*offset, *len)), u64::MAX).await {
+            return Ok(got.bytes);
+        }
         let last = offset.saturating_add(*len).saturating_sub(1);
         let doing = || format!("read bytes {offset}-{last} of object `{key}`");
         let request = self.s3.get_object().bucket(&self.bucket).key(key);

@@ -20,6 +20,7 @@ mod error;
 mod get;
 mod list;
 mod multipart;
+mod near;
 mod outbox;
 mod put;
 mod receive;
@@ -31,6 +32,7 @@ pub use error::Error;
 pub use outbox::{Event, EventName, Outbox, UnknownEventName};
 
 use crate::loopback::{self, Served};
+use flambeau_store::NearObjects;
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -133,6 +135,12 @@ impl EmbeddedS3 {
         let app =
             service::router(Arc::clone(&self.store), &self.access_key_id, &self.secret_access_key);
         loopback::serve(listener, app)
+    }
+
+    /// A bucket's objects, read without a request. They are there for as long
+    /// as this store or a clone of it is.
+    pub fn near(&self, bucket: &str) -> Arc<dyn NearObjects> {
+        Arc::new(near::Near { store: Arc::downgrade(&self.store), bucket: bucket.to_owned() })
     }
 
     /// The events not yet acknowledged.

@@ -10,6 +10,7 @@ mod doors;
 mod dynamo;
 mod kill;
 mod multipart;
+mod near;
 mod objects;
 mod outbox;
 mod races;
