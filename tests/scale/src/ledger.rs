@@ -2,6 +2,8 @@
 
 use std::ops::AddAssign;
 
+use flambeau_query::prices::{CALL, GB_SECOND, GET, PUT, READ_UNIT, SQS_REQUEST, WRITE_UNIT};
+
 /// DynamoDB write units of a plain write of so many bytes.
 #[must_use]
 pub fn write_units(bytes: usize) -> f64 {
@@ -182,7 +184,7 @@ impl Ledger {
             dynamo: self.writes.total() * WRITE_UNIT + self.reads.total() * READ_UNIT,
             puts: self.put_snapshots * PUT,
             s3: self.puts * PUT + self.gets * GET,
-            sqs: self.messages * MESSAGE,
+            sqs: self.messages * SQS_REQUEST,
             lambda: (self.merges + self.indexes) * CALL + seconds * GB_SECOND,
         }
     }
@@ -210,21 +212,6 @@ impl Dollars {
         self.dynamo + self.puts + self.s3 + self.sqs + self.lambda
     }
 }
-
-/// Dollars per DynamoDB write unit, on demand, us-east-1, since November 2024.
-pub const WRITE_UNIT: f64 = 0.625e-6;
-/// Dollars per DynamoDB read unit, likewise.
-pub const READ_UNIT: f64 = 0.125e-6;
-/// Dollars per S3 PUT, COPY, POST or LIST, us-east-1, Standard, 2026.
-pub const PUT: f64 = 5e-6;
-/// Dollars per S3 GET or HEAD, likewise.
-pub const GET: f64 = 0.4e-6;
-/// Dollars per SQS request, us-east-1, standard queue, 2026.
-pub const MESSAGE: f64 = 0.4e-6;
-/// Dollars per Lambda call.
-pub const CALL: f64 = 0.2e-6;
-/// Dollars per second of a Lambda of 1 GB on arm64.
-pub const GB_SECOND: f64 = 1.333_34e-5;
 
 #[cfg(test)]
 mod tests {

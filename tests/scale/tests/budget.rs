@@ -3,6 +3,7 @@
 //! A protocol that costs more fails here; one that costs less does too, so that
 //! its figures come into docs/scale.md.
 
+use flambeau_query::bill::{EFFORTS, SQS_REQUESTS};
 use flambeau_scale::{
     budget::{of_fleet, of_shape},
     fleet::{Fleet, Settings},
@@ -40,11 +41,33 @@ fn figures(ledger: &Ledger) -> [f64; 7] {
     [writes.total(), reads.total(), puts, *gets, *messages, *merges, *indexes].map(|n| n / 1e3)
 }
 
+/// How far `flambeau cost` may lie from these few hours: it reckons with whole
+/// days, in which hours and days are rolled up as well.
+const REACH: f64 = 0.12;
+
+/// Holds what `flambeau cost` reckons with against what was simulated.
+fn is_what_cost_reckons_with(batch: u32, [writes, reads, puts, gets, messages, ..]: [f64; 7]) {
+    let effort = EFFORTS.iter().find(|effort| effort.batch == f64::from(batch));
+    let effort = effort.expect("a batch that is reckoned with");
+    let reckoned = [
+        ("write units", effort.write_units, writes),
+        ("read units", effort.read_units, reads),
+        ("PUTs", 1.0 + effort.puts, puts),
+        ("GETs", effort.gets, gets),
+        ("requests of the queue", SQS_REQUESTS, messages),
+    ];
+    for (what, reckoned, simulated) in reckoned {
+        let ratio = reckoned * 1000.0 / simulated;
+        assert!((ratio - 1.0).abs() <= REACH, "batches of {batch}: {what} are {ratio:.3} of it");
+    }
+}
+
 fn costs(batch: u32, golden: [f64; 7]) {
     let ledger = of_a_few_hours(batch);
     // A claim of less than a kilobyte, in a transaction.
     assert!((ledger.writes.claims - 2e6).abs() < 1.0, "{:?}", ledger.writes);
     let figures = figures(&ledger);
+    is_what_cost_reckons_with(batch, figures);
     for (found, golden) in figures.iter().zip(golden) {
         assert!(
             (found - golden).abs() <= TOLERANCE * golden + 0.05,
