@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use flambeau_layout::{
     BlockRow, CommitMark, FORMAT_VERSION, KeyDate, ServiceEntry, ServiceName, TenantId, UnixMillis,
-    mark::MARK_SUFFIX, object::SEGMENTS,
+    mark::MARK_SUFFIX, object::SEGMENTS, snapshot::SNAPSHOTS,
 };
 use flambeau_store::{ErrorKind, ObjectInfo, Store, StoreError};
 
@@ -57,7 +57,9 @@ const MAX_MARKS: usize = 200;
 const MAX_MARK_BYTES: u64 = 64 << 20;
 
 /// Learns from the newest commit marks since `since`, in case the events that
-/// told of their rows were lost. Answers how many services were written.
+/// told of their rows were lost; and of services that have raw snapshots but no
+/// entry, in case that was longer ago: what no entry names is never compacted.
+/// Answers how many services were written.
 ///
 /// # Errors
 /// When the store fails, or a mark is unreadable.
@@ -80,7 +82,23 @@ pub async fn repair(
     for mark in marks.iter().take(MAX_MARKS) {
         rows.extend(read_mark(store, &mark.key).await?.rows);
     }
-    update(store, &rows).await
+    Ok(update(store, &rows).await? + learn_unknown(store, tenant).await?)
+}
+
+/// One listing per 1000 services, and a query for each that has no entry.
+async fn learn_unknown(store: &Store, tenant: &TenantId) -> Result<usize, StoreError> {
+    let entries = store.services(tenant).await?;
+    let known: BTreeSet<ServiceName> = entries.into_iter().map(|entry| entry.service).collect();
+    let (mut written, prefix) = (0, format!("{SNAPSHOTS}{}/", tenant.encoded()));
+    for folder in store.folders(&prefix).await? {
+        let part = folder.trim_start_matches(&prefix).trim_end_matches('/');
+        let service = ServiceName::from_encoded(part).ok();
+        let Some(service) = service.filter(|service| !known.contains(service)) else { continue };
+        let rows = store.all_rows(tenant, &service).await?;
+        let rows: Vec<BlockRow> = rows.into_iter().map(|indexed| indexed.row).collect();
+        written += update(store, &rows).await?;
+    }
+    Ok(written)
 }
 
 /// Reads one commit mark.

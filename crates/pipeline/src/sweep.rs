@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashSet};
 use flambeau_layout::{
     BlockNote, BlockRow, ClaimRow, CommitMark, Fate, KeyDate, Level, Note, RowState, SortKey,
     TenantId, UnixMillis, archive,
-    lifetime::{DAY_MILLIS, TOMBSTONE_DAYS},
+    lifetime::{DAY_MILLIS, SEGMENT_DAYS, TOMBSTONE_DAYS},
     mark::MARK_SUFFIX,
     object::SEGMENTS,
 };
@@ -31,8 +31,12 @@ pub use self::{expiry::expire, rollups::sweep_rollups};
 /// Longer than a function may run, so that the work is not wasted; safety does
 /// not rest on it.
 pub const ORPHAN_MILLIS: i64 = 3_600_000;
-/// Days of segments that a sweep looks at: today and those before.
+/// Days of segments that a sweep looks at: today and those before. Once a day
+/// it looks at all that are kept: what stays unmarked is never rolled up, and
+/// must not end with its segment because nobody swept for some days.
 pub const SWEPT_DAYS: i64 = 2;
+/// How often the schedule is expected to sweep segments.
+const SWEEP_MILLIS: i64 = 10 * 60_000;
 /// Largest unmarked segment that is looked into.
 const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// Most entries of a segment: 16 types of 65 536 blocks.
@@ -59,7 +63,8 @@ enum Standing {
     Unclear,
 }
 
-/// Sweeps a tenant's segments of the last [`SWEPT_DAYS`] days.
+/// Sweeps a tenant's segments of the last [`SWEPT_DAYS`] days, and of all days
+/// when its daily turn has come ([`is_daily_turn`]).
 ///
 /// # Errors
 /// When the store fails; what was not judged is judged by the next sweep.
@@ -69,7 +74,8 @@ pub async fn sweep_segments(
     now: UnixMillis,
 ) -> Result<SweepReport, StoreError> {
     let mut report = SweepReport::default();
-    for days in 0..=SWEPT_DAYS {
+    let all = is_daily_turn(tenant.as_str(), now, SWEEP_MILLIS);
+    for days in 0..=if all { SEGMENT_DAYS } else { SWEPT_DAYS } {
         let date = KeyDate::of(now.plus_millis(-days * DAY_MILLIS));
         let prefix = format!("{SEGMENTS}{}/{date}/", tenant.encoded());
         let objects = store.list_all(&prefix).await?;

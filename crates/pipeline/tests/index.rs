@@ -16,8 +16,8 @@ use flambeau_local::{
     s3::{ACCESS_KEY_ID, EmbeddedS3, Options, SECRET_ACCESS_KEY},
 };
 use flambeau_pipeline::{
-    CompactOptions, CompactReport, ItemOutcome, MergeOptions, Scope, check, compact, drain, erase,
-    merge, rebuild::rebuild, sweep,
+    CompactOptions, CompactReport, ItemOutcome, MergeOptions, Scope, catalogue, check, compact,
+    drain, erase, merge, rebuild::rebuild, sweep,
 };
 use flambeau_profile::{
     DEFAULT_LEVEL, Limits, encode_gzip,
@@ -362,6 +362,40 @@ async fn the_sweep_marks_what_counts_and_deletes_what_does_not() {
     // The message comes again and is merged as if nothing had been.
     let outcomes = stack.merge(&stack.store, &[lost], stack.now).await;
     assert_eq!(outcomes, [ItemOutcome::Merged]);
+}
+
+#[tokio::test]
+async fn what_nobody_swept_for_days_is_swept_on_the_daily_turn() {
+    let stack = Stack::start().await;
+    let key = stack.put("late", 0, 0).await;
+    let unmarked =
+        |effect: &Effect| matches!(effect, Effect::PutObject(key) if key.ends_with(".commit"));
+    let dying = stack.store.clone().with_seam(Fault::new(0, false, unmarked));
+    assert_eq!(stack.merge(&dying, &[key], stack.now).await, [ItemOutcome::Merged]);
+    let is_turn = |now: &UnixMillis| sweep::is_daily_turn("default", *now, 10 * MINUTE);
+    let after = (0..144).map(|n| stack.now.plus_millis(6 * DAY + n * 10 * MINUTE));
+    let (turns, others): (Vec<_>, Vec<_>) = after.partition(is_turn);
+    let swept = sweep::sweep_segments(&stack.store, &tenant(), others[0]).await.unwrap();
+    assert_eq!((swept.unmarked, swept.marked), (0, 0));
+    let swept = sweep::sweep_segments(&stack.store, &tenant(), turns[0]).await.unwrap();
+    assert_eq!((swept.unmarked, swept.marked), (1, 1));
+}
+
+#[tokio::test]
+async fn a_service_whose_events_were_lost_long_ago_is_learnt_from_its_rows() {
+    let stack = Stack::start().await;
+    stack.fill("unheard", 3).await;
+    stack.put("unmerged", 0, 0).await;
+    let later = stack.now.plus_millis(3 * DAY);
+    let repair = async || {
+        let since = later.plus_millis(-20 * MINUTE);
+        catalogue::repair(&stack.store, &tenant(), since, later).await.unwrap()
+    };
+    assert_eq!(repair().await, 1);
+    let entry = stack.store.service(&tenant(), &name("unheard")).await.unwrap().unwrap();
+    assert!(entry.types.contains_key(&"cpu".parse::<ProfileType>().unwrap()));
+    assert_eq!(stack.store.service(&tenant(), &name("unmerged")).await.unwrap(), None);
+    assert_eq!(repair().await, 0);
 }
 
 #[tokio::test]
