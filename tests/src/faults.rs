@@ -21,13 +21,14 @@ mod stores;
 mod troubles;
 mod veil;
 
-pub use check::{Checked, check, check_range, check_range_at, check_settled};
+pub use check::{Checked, check, check_range, check_range_at, check_read_at, check_settled};
 pub use fates::learn;
+pub use held::check_objects;
 pub use model::{Expected, Model, Part};
 pub use proxy::Wire;
 pub use random::Random;
 pub use seam::{Between, Faults, Outcome, Rates};
 pub use snapshot::Snapshot;
-pub use stores::{Stores, deliver};
+pub use stores::{Stores, deliver, deliver_at, merge_options};
 pub use troubles::Troubles;
 pub use veil::Veil;

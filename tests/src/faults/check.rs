@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, ensure};
 use flambeau_layout::{Level, ProfileType, RowState, ServiceName, UnixMillis};
 use flambeau_profile::Limits;
-use flambeau_query::{Plan, QueryError, Range, Selection, fetch, plan_at};
+use flambeau_query::{Plan, QueryError, Range, Selection, fetch, plan_at, read};
 use flambeau_store::Store;
 
 use super::{
@@ -157,6 +157,27 @@ pub async fn check_range_at(
     by_rows(&plan, &expected).with_context(what)?;
     let merged = fetch(store, &plan, &Limits::default()).await?;
     same(&leaves_of(&merged), &expected).with_context(what)
+}
+
+/// As [`check_range_at`], through [`read`]: an object that has gone makes another
+/// plan, which is answered.
+///
+/// # Errors
+/// As [`check_range`].
+pub async fn check_read_at(
+    store: &Store,
+    model: &Model,
+    (service, typ): (&ServiceName, &ProfileType),
+    range: Range,
+    now: UnixMillis,
+) -> anyhow::Result<Plan> {
+    let (service, typ) = (service.clone(), typ.clone());
+    let selection = Selection { tenant: "default".parse()?, service, typ, range };
+    let (plan, merged) = read(store, &selection, now, &Limits::default()).await?;
+    let expected = model.leaves(&selection.service, &selection.typ, plan.range);
+    by_rows(&plan, &expected)?;
+    same(&leaves_of(&merged), &expected)?;
+    Ok(plan)
 }
 
 pub(super) fn by_rows(plan: &Plan, expected: &Leaves) -> anyhow::Result<()> {

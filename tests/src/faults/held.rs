@@ -46,6 +46,27 @@ impl Objects {
     }
 }
 
+/// Whether every row of these services names bytes that are there; answers
+/// how many rows there are.
+///
+/// # Errors
+/// At the first row whose object is gone, or when the store fails.
+pub async fn check_objects(store: &Store, services: &[ServiceName]) -> anyhow::Result<usize> {
+    // Rows first: what is put meanwhile is no row's object that has gone.
+    let (tenant, mut rows): (TenantId, _) = ("default".parse()?, Vec::new());
+    for service in services {
+        rows.extend(store.all_rows(&tenant, service).await?);
+    }
+    let objects = Objects::list(store).await?;
+    for IndexedRow { row, state, .. } in &rows {
+        for part in &row.parts {
+            let (block, window, key) = (&row.block, row.window, &part.at.key);
+            ensure!(objects.holds(&part.at), "{state:?} {block} of {window}: `{key}` is gone");
+        }
+    }
+    Ok(rows.len())
+}
+
 /// All rows of a service and what they hold.
 pub(super) struct Held {
     rows: Vec<IndexedRow>,
