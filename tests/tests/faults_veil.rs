@@ -114,13 +114,18 @@ async fn readers_are_exact_while_transactions_come_to_light_item_by_item() {
         let veil = Arc::new(Veil::new(Random::new(random.draw())));
         let calm = Arc::new(Troubles::new(Random::new(0), 0));
         let wire = Wire::open(&stores.config, &calm, Some(&veil)).await.unwrap();
-        let steps = Steps::begin(wire.store().await, &service, Random::new(random.draw()));
+        let steps = Steps::begin(
+            wire.store(&stores.config.table).await,
+            &service,
+            Random::new(random.draw()),
+        );
         let between = Arc::clone(&steps);
         let act = Between(move |what: &str| {
             let (between, hours) = (Arc::clone(&between), what.contains("`open/1/"));
             Box::pin(async move { between.some(hours).await }) as _
         });
-        let reader = wire.store().await.with_page_size(1).with_seam(Arc::new(act));
+        let reader =
+            wire.store(&stores.config.table).await.with_page_size(1).with_seam(Arc::new(act));
         let (named, typ) = (service.parse().unwrap(), "cpu".parse().unwrap());
         while !steps.task.is_finished() {
             let before = steps.rollups();

@@ -4,7 +4,9 @@
 //! `FLAMBEAU_WALK_SEED` and `FLAMBEAU_WALK_STEPS` choose another walk; the seed
 //! of a failing one is printed. The same seed takes the same steps, on times
 //! relative to now; how tasks interleave inside a step is the runtime's.
-//! `FLAMBEAU_WALK_AT_ONCE` epochs run side by side, each on stores of its own.
+//! `FLAMBEAU_WALK_AT_ONCE` epochs run side by side, each on stores of its own. In
+//! every fifth, the workers' way to the stores leads through troubles, and
+//! transactions come to light item by item.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -27,8 +29,8 @@ use flambeau_query::Range;
 use flambeau_store::{Config, Store};
 use flambeau_tests::{
     faults::{
-        Faults, Model, Random, Rates, Snapshot, Stores, check, check_range, check_settled, deliver,
-        learn,
+        Faults, Model, Random, Rates, Snapshot, Stores, Troubles, Veil, Wire, check, check_range,
+        check_settled, deliver, learn,
     },
     stack::now,
 };
@@ -46,10 +48,19 @@ const SERVICES: [&str; 2] = ["walk-a", "walk λ/b"];
 const TYPES: [&[&str]; 4] = [&["cpu"], &["cpu", "wall"], &["wall"], &["heap", "cpu"]];
 const RATES: Rates = Rates { fail: 80, kill: 40, repeat: 80, delay: 80 };
 
+/// Every so many epochs go through a [`Wire`].
+const WIRED: u64 = 5;
+/// So many of a thousand requests meet trouble there.
+const TROUBLES: usize = 25;
+
 struct Walk {
     stores: Stores,
+    /// The workers' way to the stores, where it is not the straight one.
+    wire: Option<(Wire, Arc<Veil>)>,
     /// The tables in use; each loss begins new ones.
     store: Store,
+    /// The same, as workers reach it.
+    workers: Store,
     losses: usize,
     model: Model,
     random: Random,
@@ -64,13 +75,24 @@ fn tenant() -> TenantId {
 
 impl Walk {
     async fn begin(seed: u64) -> anyhow::Result<Self> {
-        let stores = Stores::start().await?;
+        let (stores, mut random) = (Stores::start().await?, Random::new(seed));
+        let mut wire = None;
+        if seed.is_multiple_of(WIRED) {
+            let troubles = Arc::new(Troubles::new(Random::new(random.draw()), TROUBLES));
+            let veil = Arc::new(Veil::new(Random::new(random.draw())));
+            wire = Some((Wire::open(&stores.config, &troubles, Some(&veil)).await?, veil));
+        }
         Ok(Self {
+            workers: match &wire {
+                Some((wire, _)) => wire.store(&stores.config.table).await,
+                None => stores.store.clone(),
+            },
             store: stores.store.clone(),
             stores,
+            wire,
             losses: 0,
             model: Model::default(),
-            random: Random::new(seed),
+            random,
             queue: Vec::new(),
             seq: 0,
             taken: BTreeMap::new(),
@@ -80,7 +102,7 @@ impl Walk {
     /// A worker's access, with faults of its own.
     fn worker(&mut self) -> (Store, Arc<Faults>) {
         let faults = Faults::seeded(Random::new(self.random.draw()), RATES);
-        (self.store.clone().with_seam(Arc::clone(&faults) as _), faults)
+        (self.workers.clone().with_seam(Arc::clone(&faults) as _), faults)
     }
 
     fn service(&mut self) -> ServiceName {
@@ -113,6 +135,10 @@ impl Walk {
             _ => self.lose_tables().await,
         };
         done.with_context(|| format!("while it did `{action}`"))?;
+        if let Some((wire, _)) = &self.wire {
+            // What was begun ends, whether or not somebody waits for it.
+            wire.quiet().await;
+        }
         self.look().await.with_context(|| format!("after it did `{action}`"))
     }
 
@@ -269,8 +295,13 @@ impl Walk {
     async fn lose_tables(&mut self) -> anyhow::Result<()> {
         self.losses += 1;
         let table = format!("flambeau-{}", self.losses);
-        self.store = Store::connect(&Config { table, ..self.stores.config.clone() }).await;
+        let config = Config { table: table.clone(), ..self.stores.config.clone() };
+        self.store = Store::connect(&config).await;
         self.store.create().await?;
+        self.workers = match &self.wire {
+            Some((wire, _)) => wire.store(&table).await,
+            None => self.store.clone(),
+        };
         self.model.forget_fates();
         let rebuilt = rebuild(&self.store, &tenant(), now()).await?;
         self.queue.extend(rebuilt.requeue);
@@ -310,6 +341,10 @@ impl Walk {
                 self.lose_tables().await?;
                 self.settle().await.context("rebuilt")?;
             }
+        }
+        if let Some((wire, veil)) = self.wire {
+            *self.taken.entry("(items withheld)").or_default() += veil.withheld();
+            wire.close().await;
         }
         self.stores.stop().await;
         Ok(self.taken)

@@ -85,7 +85,7 @@ async fn under_troubles(
     queue: &mut Vec<String>,
     tally: &mut Tally,
 ) {
-    let store = wire.store().await;
+    let store = wire.store(&stores.config.table).await;
     let again = deliver(&store, queue, None).await.unwrap();
     tally.note("merge", if again.is_empty() { &Ok(()) } else { &Err(()) });
     *queue = again;

@@ -231,9 +231,10 @@ impl Wire {
         Ok(Self { config, doors, under_way })
     }
 
-    /// Access through the doors.
-    pub async fn store(&self) -> Store {
-        Store::connect(&self.config).await.with_patience(Troubles::PATIENCE)
+    /// Access through the doors, to the tables of this prefix.
+    pub async fn store(&self, table: &str) -> Store {
+        let config = Config { table: table.to_owned(), ..self.config.clone() };
+        Store::connect(&config).await.with_patience(Troubles::PATIENCE)
     }
 
     /// Waits until the stores have ended what was asked of them.
