@@ -227,11 +227,11 @@ async fn a_sweep_beside_a_paused_merger_takes_nothing_that_counts() {
         }
         let faults = Faults::script([(at, Outcome::Pause)]);
         let (store, batch, own) = (stores.through(&faults), keys.clone(), Arc::clone(&faults));
-        let merging =
+        let mut merging =
             tokio::spawn(async move { deliver(&store, &batch, Some(&own)).await.unwrap() });
         tokio::select! {
             () = faults.paused() => {}
-            () = finished(&merging) => break,
+            ended = &mut merging => { drop(ended.unwrap()); break; }
         }
         deleted += sweep_segments(&stores.store, &tenant(), old).await.unwrap().deleted.len();
         check(&stores.store, &mut model).await.unwrap();
@@ -263,10 +263,10 @@ async fn a_sweep_beside_a_paused_compactor_takes_nothing_that_counts() {
         let mut model = prepare(&stores, std::slice::from_ref(&service), 4).await.remove(0);
         let faults = Faults::script([(at, Outcome::Pause)]);
         let (store, of) = (stores.through(&faults), service.clone());
-        let rolling = tokio::spawn(async move { roll_up(&store, &of).await });
+        let mut rolling = tokio::spawn(async move { roll_up(&store, &of).await });
         tokio::select! {
             () = faults.paused() => {}
-            () = finished(&rolling) => break,
+            ended = &mut rolling => { drop(ended.unwrap()); break; }
         }
         let named: ServiceName = service.parse().unwrap();
         let swept = sweep_rollups(&stores.store, &tenant(), &named, later()).await.unwrap();
@@ -284,10 +284,4 @@ async fn a_sweep_beside_a_paused_compactor_takes_nothing_that_counts() {
     println!("sweep: compactor paused before each of {pauses} effects, {deleted} objects deleted");
     assert!(pauses > 15 && deleted > 0);
     stores.stop().await;
-}
-
-async fn finished<T>(task: &tokio::task::JoinHandle<T>) {
-    while !task.is_finished() {
-        tokio::task::yield_now().await;
-    }
 }

@@ -229,11 +229,11 @@ async fn a_merger_paused_before_every_effect_meets_one_that_is_not() {
         let keys = accept(&stores, &mut model, &batch(&format!("paused-{at}"))).await;
         let faults = Faults::script([(at, Outcome::Pause)]);
         let (store, slow, of_slow) = (stores.through(&faults), keys.clone(), Arc::clone(&faults));
-        let merging =
+        let mut merging =
             tokio::spawn(async move { deliver(&store, &slow, Some(&of_slow)).await.unwrap() });
         tokio::select! {
             () = faults.paused() => {}
-            () = finished(&merging) => break,
+            ended = &mut merging => { drop(ended.unwrap()); break; }
         }
         settle(&stores, keys.clone()).await;
         check_settled(&stores.store, &mut model).await.unwrap();
@@ -245,10 +245,4 @@ async fn a_merger_paused_before_every_effect_meets_one_that_is_not() {
     println!("merge: paused before each of {} effects", pauses.len());
     assert!(pauses.len() >= 7);
     stores.stop().await;
-}
-
-async fn finished<T>(task: &tokio::task::JoinHandle<T>) {
-    while !task.is_finished() {
-        tokio::task::yield_now().await;
-    }
 }

@@ -16,7 +16,7 @@ use flambeau_tests::{
     },
     stack::now,
 };
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
 
 const DAY: i64 = 86_400_000;
 const HOUR: i64 = 3_600_000;
@@ -41,7 +41,7 @@ async fn prepare(stores: &Stores, service: &str) -> Model {
 /// A compactor that stands still before each effect until it is let go on.
 struct Steps {
     faults: Arc<Faults>,
-    task: JoinHandle<()>,
+    ended: watch::Receiver<bool>,
     random: Mutex<Random>,
 }
 
@@ -49,7 +49,8 @@ impl Steps {
     fn begin(store: Store, service: &str, random: Random) -> Arc<Self> {
         let faults = Faults::script((0..10_000).map(|at| (at, Outcome::Pause)));
         let (store, service) = (store.with_seam(Arc::clone(&faults) as _), service.to_owned());
-        let task = tokio::spawn(async move {
+        let (end, ended) = watch::channel(false);
+        tokio::spawn(async move {
             let (tenant, service) = ("default".parse().unwrap(), service.parse().unwrap());
             // To hours, to days, and days to a month.
             for days in [3, 6, 70] {
@@ -57,8 +58,9 @@ impl Steps {
                 let options = CompactOptions { now, limits: Limits::default() };
                 compact(&store, &tenant, &service, &Scope::All, &options).await.unwrap();
             }
+            end.send_replace(true);
         });
-        Arc::new(Self { faults, task, random: Mutex::new(random) })
+        Arc::new(Self { faults, ended, random: Mutex::new(random) })
     }
 
     /// Mostly none, now and then a few. Where the reader has just read the
@@ -82,9 +84,11 @@ impl Steps {
     }
 
     async fn ended(&self) {
-        while !self.task.is_finished() {
-            tokio::task::yield_now().await;
-        }
+        self.ended.clone().wait_for(|ended| *ended).await.unwrap();
+    }
+
+    fn has_ended(&self) -> bool {
+        *self.ended.borrow()
     }
 
     fn rollups(&self) -> usize {
@@ -127,7 +131,7 @@ async fn readers_are_exact_while_transactions_come_to_light_item_by_item() {
         let reader =
             wire.store(&stores.config.table).await.with_page_size(1).with_seam(Arc::new(act));
         let (named, typ) = (service.parse().unwrap(), "cpu".parse().unwrap());
-        while !steps.task.is_finished() {
+        while !steps.has_ended() {
             let before = steps.rollups();
             let range = question(&mut random, &model, &named);
             let answer = check_range(&reader, &model, (&named, &typ), range).await;

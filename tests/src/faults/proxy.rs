@@ -1,13 +1,7 @@
 //! A door in front of a store, for what a seam inside the client cannot do:
 //! answers that are torn, late, lost or refused by the service itself.
 
-use std::{
-    io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
+use std::{io, sync::Arc};
 
 use anyhow::Context;
 use axum::{
@@ -25,6 +19,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use serde_json::Value;
+use tokio::sync::watch;
 
 use super::{
     stores::free_port,
@@ -137,14 +132,14 @@ struct Door {
     upstream: Upstream,
     troubles: Arc<Troubles>,
     veil: Option<Arc<Veil>>,
-    under_way: Arc<AtomicUsize>,
+    under_way: Arc<watch::Sender<usize>>,
 }
 
 impl Door {
     /// What the store does with a request. A client that hangs up does not end
     /// it, as no client ends what a service has begun.
     async fn pass(&self, asked: Asked) -> anyhow::Result<Answer> {
-        self.under_way.fetch_add(1, Ordering::SeqCst);
+        self.under_way.send_modify(|requests| *requests += 1);
         let (upstream, veil) = (self.upstream.clone(), self.veil.clone());
         let under_way = Arc::clone(&self.under_way);
         let passing = tokio::spawn(async move {
@@ -152,7 +147,7 @@ impl Door {
                 Some(veil) if asked.operation().is_some() => veil.pass(&upstream, asked).await,
                 _ => upstream.forward(asked).await,
             };
-            under_way.fetch_sub(1, Ordering::SeqCst);
+            under_way.send_modify(|requests| *requests -= 1);
             answer
         });
         passing.await?
@@ -196,7 +191,7 @@ async fn answer(State(door): State<Door>, request: Request) -> Response {
 pub struct Wire {
     config: Config,
     doors: Vec<Served>,
-    under_way: Arc<AtomicUsize>,
+    under_way: Arc<watch::Sender<usize>>,
 }
 
 impl Wire {
@@ -209,7 +204,7 @@ impl Wire {
         troubles: &Arc<Troubles>,
         veil: Option<&Arc<Veil>>,
     ) -> anyhow::Result<Self> {
-        let under_way = Arc::new(AtomicUsize::new(0));
+        let under_way = Arc::new(watch::Sender::new(0));
         let mut doors = Vec::new();
         for url in [&config.s3_endpoint, &config.dynamodb_endpoint] {
             let url = url.clone().context("stores without endpoints")?;
@@ -239,9 +234,8 @@ impl Wire {
 
     /// Waits until the stores have ended what was asked of them.
     pub async fn quiet(&self) {
-        while self.under_way.load(Ordering::SeqCst) > 0 {
-            tokio::task::yield_now().await;
-        }
+        // The sender lives as long as this does.
+        let _ = self.under_way.subscribe().wait_for(|requests| *requests == 0).await;
     }
 
     /// Closes the doors.
