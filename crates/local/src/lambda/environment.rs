@@ -89,12 +89,12 @@ impl Environment {
         let deadline = (begun + blueprint.init_timeout).into();
         let mut changes = environment.api.state.subscribe();
         let ready = changes.wait_for(|state| {
-            state.is_idle() || state.has_exited() || state.init_error().is_some()
+            state.is_ready() || state.has_exited() || state.init_error().is_some()
         });
         let timed_out = timeout_at(deadline, ready).await.is_err();
         drop(changes);
         let took = begun.elapsed();
-        if environment.api.state.borrow().is_idle() {
+        if environment.api.state.borrow().is_ready() {
             environment.api.state.send_modify(State::init_ends);
             environment.init = Some(took);
             return Ok(Started::Ready(Box::new(environment)));

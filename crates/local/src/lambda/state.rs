@@ -246,6 +246,13 @@ impl State {
             && self.extensions.values().all(Extension::is_idle)
     }
 
+    /// Whether init is over: every external extension has registered, as Lambda
+    /// demands of each it finds, and all wait for their first event.
+    pub(super) fn is_ready(&self) -> bool {
+        let is_there = |name| self.extensions.values().any(|known| known.name == *name);
+        self.is_idle() && self.externals.iter().all(is_there)
+    }
+
     /// Whether every external extension that was told to shut down is back, waiting.
     pub(super) fn externals_idle(&self) -> bool {
         let mut told = self.extensions.values().filter(|e| e.shutdown);
