@@ -116,7 +116,14 @@ async fn sweep_segment(
     for note in &notes {
         match standing(store, note, now).await? {
             Standing::Counts(row) => {
-                mark.claims.extend(claims_of(store, note).await?);
+                let claims = claims_of(store, note).await?;
+                // Row and claims are one transaction, which such a read may meet
+                // half done. A mark without them would merge snapshots again.
+                if claims.len() < note.covers.len() {
+                    report.unclear.push(format!("{key}: claims of {} come to light", note.block));
+                    return Ok(());
+                }
+                mark.claims.extend(claims);
                 mark.rows.push(*row);
             }
             Standing::Never => {}
