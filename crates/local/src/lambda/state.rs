@@ -249,7 +249,7 @@ impl State {
     /// Whether init is over: every external extension has registered, as Lambda
     /// demands of each it finds, and all wait for their first event.
     pub(super) fn is_ready(&self) -> bool {
-        let is_there = |name| self.extensions.values().any(|known| known.name == *name);
+        let is_there = |name: &String| self.extensions.values().any(|known| known.name == *name);
         self.is_idle() && self.externals.iter().all(is_there)
     }
 
