@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use flambeau_layout::{FORMAT_VERSION, object::RESULTS};
 use flambeau_profile::{DEFAULT_LEVEL, Limits};
-use flambeau_store::{ErrorKind, Store};
+use flambeau_store::Store;
 use sha2::{Digest, Sha256};
 
 use crate::{
@@ -50,7 +50,7 @@ pub async fn cached_or_fetch(
     };
     match store.get(&key, MAX_ANSWER_BYTES).await {
         Ok(got) => return Ok(Answer { bytes: got.bytes, key: Some(key), hit: true }),
-        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) if error.may_be_missing() => {}
         Err(error) => tracing::warn!(%error, "kept answer not readable; merging anew"),
     }
     let bytes: Bytes = merge().await?;

@@ -3,7 +3,7 @@
 
 use flambeau_layout::{Level, UnixMillis};
 use flambeau_profile::{AddOptions, Limits, Merged, Merger};
-use flambeau_store::{ErrorKind, Store};
+use flambeau_store::Store;
 use futures::{StreamExt, TryStreamExt};
 
 use crate::plan::{Plan, QueryError, Selection, plan_at};
@@ -48,9 +48,7 @@ pub async fn read(
         let plan = plan_at(store, selection, now, finest).await?;
         match (fetch(store, &plan, limits).await, attempts.next()) {
             (Ok(merged), _) => return Ok((plan, merged)),
-            (Err(QueryError::Store(error)), Some(coarser))
-                if error.kind() == ErrorKind::NotFound =>
-            {
+            (Err(QueryError::Store(error)), Some(coarser)) if error.may_be_missing() => {
                 tracing::info!(%error, "an object has gone; planning again");
                 finest = coarser;
             }

@@ -47,6 +47,13 @@ impl StoreError {
         self.kind
     }
 
+    /// Whether the object may just be gone: S3 says "denied" of a missing one to
+    /// whoever may not list its bucket.
+    #[must_use]
+    pub fn may_be_missing(&self) -> bool {
+        matches!(self.kind, ErrorKind::NotFound | ErrorKind::Denied)
+    }
+
     /// Whether the same call may succeed later.
     #[must_use]
     pub fn is_transient(&self) -> bool {

@@ -9,7 +9,6 @@ use flambeau_flame::{Graph, svg};
 use flambeau_layout::{BlockId, ProfileType, ServiceName};
 use flambeau_profile::{DEFAULT_LEVEL, Limits, Merged};
 use flambeau_query::{Aggregate, Plan, QueryError, Selection, cached_or_fetch, plan, read};
-use flambeau_store::ErrorKind;
 use http::HeaderMap;
 
 use crate::{
@@ -65,7 +64,7 @@ async fn merge(
 ) -> Result<Bytes, RenderError> {
     let limits = Limits::default();
     match cached_or_fetch(&state.store, plan, aggregate, &limits).await {
-        Err(QueryError::Store(error)) if error.kind() == ErrorKind::NotFound => {
+        Err(QueryError::Store(error)) if error.may_be_missing() => {
             let now = jiff::Timestamp::now().into();
             let (plan, profile) = read(&state.store, selection, now, &limits).await?;
             let profile = plan.show(profile, aggregate).map_err(QueryError::Merge)?;
