@@ -2,6 +2,8 @@
 
 import datetime
 import json
+import os
+import shutil
 import ssl
 import subprocess
 import time
@@ -102,6 +104,31 @@ def ask(emulator: Emulator, url: str, path: str, credentials: dict | None) -> tu
         return error.code, dict(error.headers), error.read()
 
 
+def open_url(emulator: Emulator, flambeau: Path, url: str) -> tuple[subprocess.Popen, str]:
+    """`flambeau open`: answers the process and the loopback address that signs."""
+    host = urllib.parse.urlsplit(url).hostname
+    near = urllib.parse.urlsplit(emulator.endpoint).netloc
+    command = [flambeau, "open", "--url", f"http://{host}/", "--connect", near, "--region", REGION, "--listen", "127.0.0.1:0"]
+    keys = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env={**os.environ, **keys})
+    return process, process.stdout.readline().split()[1]
+
+
+def look_through_open(emulator: Emulator, flambeau: Path, url: str, expected):
+    """Unsigned requests to loopback answer as signed ones to the URL do; `go tool pprof` too, where it is."""
+    process, near = open_url(emulator, flambeau, url)
+    try:
+        with urllib.request.urlopen(f"{near}/s/shop/cpu") as answer:
+            check(pprof.totals(answer.read()) == expected, "flambeau open signs: the same profile through loopback")
+        if shutil.which("go"):
+            command = ["go", "tool", "pprof", "-top", f"{near}/s/shop/cpu"]
+            done = subprocess.run(command, capture_output=True, text=True, cwd=emulator.folder)
+            check(done.returncode == 0 and "flat%" in done.stdout, "go tool pprof opens it through loopback")
+    finally:
+        process.kill()
+        process.wait()
+
+
 def in_process(flambeau: Path, folder: Path) -> bytes:
     """The same profiles, merged by the CLI without any AWS."""
     out = folder / "in-process.pb.gz"
@@ -125,6 +152,8 @@ def upload_and_look(emulator: Emulator, outputs: dict, flambeau: Path, writer: d
     expected = pprof.totals(in_process(flambeau, emulator.folder))
     check(len(expected) > 10, f"the in-process merge has {len(expected)} stacks and types")
     check(pprof.totals(body) == expected, "the deployed merge equals the in-process one, stack by stack")
+    if not emulator.iam:
+        look_through_open(emulator, flambeau, url, expected)
     status, headers, body = ask(emulator, url, "/s/shop/cpu?format=svg", reader or root)
     kind = {name.lower(): value for name, value in headers.items()}.get("content-type")
     check((status, kind) == (200, "image/svg+xml") and b"<svg" in body, f"a flame graph of {len(body)} bytes")

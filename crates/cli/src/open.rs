@@ -4,6 +4,7 @@
 use std::{net::SocketAddr, sync::Arc, time::SystemTime};
 
 use anyhow::Context;
+use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::{
     Credentials,
     provider::{ProvideCredentials, SharedCredentialsProvider},
@@ -20,7 +21,10 @@ use axum::{
 };
 use clap::Args;
 use flambeau_local::loopback;
-use http::{HeaderMap, HeaderName, StatusCode, Uri, header, uri::PathAndQuery};
+use http::{
+    HeaderMap, HeaderName, StatusCode, Uri, header,
+    uri::{Authority, PathAndQuery},
+};
 use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
@@ -50,6 +54,10 @@ pub(crate) struct Open {
     /// The region it is in; else read from the URL, else from AWS's configuration.
     #[arg(long)]
     region: Option<String>,
+    /// Connect to this address instead of the URL's host, which is still what
+    /// is asked and signed for: a private endpoint, a tunnel, an emulator.
+    #[arg(long, value_name = "HOST:PORT")]
+    connect: Option<Authority>,
     /// Where to listen: a loopback address; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:4041")]
     listen: SocketAddr,
@@ -74,12 +82,18 @@ impl Open {
 
     async fn far(&self) -> anyhow::Result<Far> {
         let host = self.url.host().context("--url names no host; write https://…")?;
-        let config = aws_config::load_defaults(aws_config::BehaviorVersion::latest()).await;
-        let of_config = || config.region().map(ToString::to_string);
-        let region = self.region.clone().or_else(|| region_of(host)).or_else(of_config);
+        let known = self.region.clone().or_else(|| region_of(host));
+        let mut loader = aws_config::defaults(BehaviorVersion::latest());
+        if let Some(known) = known {
+            // Else every place that might know it is asked, the metadata service last.
+            loader = loader.region(Region::new(known));
+        }
+        let config = loader.load().await;
+        let region = config.region().map(ToString::to_string);
         let credentials = config.credentials_provider();
         Ok(Far {
             url: self.url.clone(),
+            connect: self.connect.clone(),
             region: region.context("no region is known; say --region")?,
             credentials: credentials.context("no AWS credentials are configured")?,
             client: client()?,
@@ -106,6 +120,7 @@ fn client() -> anyhow::Result<Https> {
 /// The Function URL and whom to sign as.
 struct Far {
     url: Uri,
+    connect: Option<Authority>,
     region: String,
     credentials: SharedCredentialsProvider,
     client: Https,
@@ -137,7 +152,12 @@ impl Far {
         }
         let host = self.url.authority().map_or("", |authority| authority.as_str());
         let passed = passed.header(header::HOST, host).body(body)?;
-        let signed = self.sign(passed).await?;
+        let mut signed = self.sign(passed).await?;
+        if let Some(connect) = &self.connect {
+            let mut parts = signed.uri().clone().into_parts();
+            parts.authority = Some(connect.clone());
+            *signed.uri_mut() = Uri::from_parts(parts)?;
+        }
         let answer = self.client.request(signed.map(Body::from)).await;
         let answer = answer.with_context(|| format!("{} does not answer", self.url))?;
         let (mut head, body) = answer.into_parts();
