@@ -1,6 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
+// Not every build uses every part of the engine.
+#[allow(dead_code)]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod cpu;
 mod cpu_timer;
 mod engine;
 mod label;
