@@ -2,17 +2,21 @@
 #![deny(missing_docs)]
 
 // Not every build uses every part of the engine.
+mod context;
 #[allow(dead_code)]
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod cpu;
 mod cpu_timer;
 mod engine;
-mod label;
+mod mappings;
+mod names;
 mod outbox;
-mod pprof_engine;
+#[cfg(feature = "pprof-backend")]
+mod pprof_backend;
 mod profile_builder;
 mod profiler;
-#[cfg(feature = "aws")]
+mod recorder;
+#[cfg(feature = "s3")]
 mod s3;
 mod service;
 mod session;
@@ -21,12 +25,15 @@ mod shutdown;
 mod sink;
 mod steering;
 mod symbolize;
+mod tags;
 
 pub use engine::{Engine, EngineError};
-pub use label::{MAX_LABELS, label_future, label_scope};
-pub use pprof_engine::PprofEngine;
+pub use names::{MAX_NAME_BYTES, MAX_NAMES};
+#[cfg(feature = "pprof-backend")]
+pub use pprof_backend::PprofEngine;
 pub use profiler::{Profiler, ProfilerBuilder};
-#[cfg(feature = "aws")]
+pub use recorder::Recorder;
+#[cfg(feature = "s3")]
 pub use s3::S3Sink;
 pub use service::{
     AfterAnswer, AfterAnswerFuture, DEADLINE_MARGIN, FLUSH_LIMIT, Profiled, ProfiledFuture,
@@ -37,3 +44,7 @@ pub use settings::{
 };
 pub use shutdown::EXTENSION_NAME;
 pub use sink::{DirectorySink, PutFuture, Receipt, Sink, SinkError, SteeringFuture, clock_offset};
+pub use tags::{
+    AsCall, AsFuture, Taggable, TaggedFuture, Tags, current_tags, label_future, label_scope,
+    tag_wrapper,
+};

@@ -1,150 +1,235 @@
-//! A pprof, built from resolved stacks.
+//! A pprof, built from stacks of addresses.
 
 use std::collections::HashMap;
-use std::time::Duration;
 
 use flambeau_profile::proto::{
-    Function, Label, Line, Location, Mapping, Profile, Sample, ValueType,
+    Function, Label, Line, Location, Mapping as ProtoMapping, Profile, Sample, ValueType,
 };
 
-use crate::symbolize::{Library, Resolved, SourceLine};
+use crate::mappings::Mapping;
+
+/// What a stack's first address is; the others are return addresses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Leaf {
+    /// The instruction that was interrupted.
+    Interrupted,
+    /// The address a call returns to.
+    Return,
+}
 
 /// Gathers samples into one profile with a table entry for each thing, once.
-pub(crate) struct ProfileBuilder {
+pub(crate) struct ProfileBuilder<'m> {
     profile: Profile,
+    mappings: &'m [Mapping],
     strings: HashMap<String, i64>,
-    functions: HashMap<(String, String), u64>,
-    locations: HashMap<Resolved, u64>,
+    /// Locations by the address of their instruction.
+    addresses: HashMap<u64, u64>,
+    /// Locations of frames that are no code.
+    named: HashMap<i64, u64>,
     samples: HashMap<SampleKey, usize>,
-    period_nanos: i64,
 }
 
 /// What makes a sample: its locations, and its labels as string ids.
 type SampleKey = (Vec<u64>, Vec<(i64, i64)>);
 
-impl ProfileBuilder {
-    /// An empty CPU profile: `samples/count` and `cpu/nanoseconds`, one sample per `period`.
-    pub(crate) fn cpu(period: Duration) -> Self {
+impl<'m> ProfileBuilder<'m> {
+    /// An empty profile of these sample types (name and unit), one sample per `period` of
+    /// `period_type`; the last sample type is the one shown first. Addresses are looked up in
+    /// `mappings`.
+    pub(crate) fn new(
+        mappings: &'m [Mapping],
+        sample_types: &[(&str, &str)],
+        period_type: (&str, &str),
+        period: i64,
+    ) -> Self {
         let mut builder = Self {
             profile: Profile::default(),
+            mappings,
             strings: HashMap::new(),
-            functions: HashMap::new(),
-            locations: HashMap::new(),
+            addresses: HashMap::new(),
+            named: HashMap::new(),
             samples: HashMap::new(),
-            period_nanos: i64::try_from(period.as_nanos()).unwrap_or(i64::MAX),
         };
         builder.string("");
-        let samples = builder.value_type("samples", "count");
-        let cpu = builder.value_type("cpu", "nanoseconds");
-        builder.profile.sample_type = vec![samples, cpu];
-        builder.profile.period_type = Some(cpu);
-        builder.profile.period = builder.period_nanos;
-        builder.profile.default_sample_type = cpu.r#type;
+        let types: Vec<_> = sample_types.iter().map(|typ| builder.value_type(typ)).collect();
+        builder.profile.default_sample_type = types.last().map_or(0, |typ| typ.r#type);
+        builder.profile.sample_type = types;
+        builder.profile.period_type = Some(builder.value_type(&period_type));
+        builder.profile.period = period;
+        builder.add_mappings();
         builder
     }
 
-    /// The id of a location; `None` if it has no line left.
-    pub(crate) fn location(&mut self, resolved: &Resolved) -> Option<u64> {
-        if resolved.lines.is_empty() {
-            return None;
+    /// Locations of a stack, leaf first.
+    pub(crate) fn stack(&mut self, frames: &[u64], leaf: Leaf) -> Vec<u64> {
+        let mut locations = Vec::with_capacity(frames.len());
+        for (depth, address) in frames.iter().enumerate() {
+            let interrupted = depth == 0 && leaf == Leaf::Interrupted;
+            // Behind a call stands its return address, which may be another line's, or another
+            // function's when the call never returns.
+            let instruction = if interrupted { *address } else { address.saturating_sub(1) };
+            locations.push(self.address(instruction));
         }
-        if let Some(id) = self.locations.get(resolved) {
-            return Some(*id);
-        }
-        let lines = resolved.lines.iter().map(|line| self.line(line)).collect();
-        let id = self.profile.location.len() as u64 + 1;
-        self.profile.location.push(Location {
-            id,
-            // Mappings are numbered as libraries are.
-            mapping_id: resolved.library.map_or(0, |index| index as u64 + 1),
-            // Lines stand for a whole function here, not for one address in it.
-            address: 0,
-            line: lines,
-            is_folded: false,
-        });
-        self.locations.insert(resolved.clone(), id);
-        Some(id)
+        locations
     }
 
-    /// Adds `count` samples on `locations`, leaf first.
-    pub(crate) fn sample(&mut self, locations: Vec<u64>, count: i64, labels: &[(String, String)]) {
+    /// The location of a frame that is no code, such as `[waiting]`.
+    pub(crate) fn named(&mut self, name: &str) -> u64 {
+        let name = self.string(name);
+        if let Some(id) = self.named.get(&name) {
+            return *id;
+        }
+        let function = self.profile.function.len() as u64 + 1;
+        self.profile.function.push(Function {
+            id: function,
+            name,
+            system_name: name,
+            ..Function::default()
+        });
+        let id = self.profile.location.len() as u64 + 1;
+        let line = Line { function_id: function, ..Line::default() };
+        self.profile.location.push(Location { id, line: vec![line], ..Location::default() });
+        self.named.insert(name, id);
+        id
+    }
+
+    /// Adds `values`, one per sample type, on `locations`, leaf first.
+    pub(crate) fn sample(
+        &mut self,
+        locations: Vec<u64>,
+        values: &[i64],
+        labels: &[(String, String)],
+    ) {
         let labels: Vec<_> =
             labels.iter().map(|(key, value)| (self.string(key), self.string(value))).collect();
-        let value = [count, count.saturating_mul(self.period_nanos)];
         let key = (locations, labels);
         if let Some(index) = self.samples.get(&key) {
             let known = &mut self.profile.sample[*index].value;
-            known.iter_mut().zip(value).for_each(|(sum, more)| *sum = sum.saturating_add(more));
+            known.iter_mut().zip(values).for_each(|(sum, more)| *sum = sum.saturating_add(*more));
             return;
         }
+        let label = |(key, str): &(i64, i64)| Label { key: *key, str: *str, ..Label::default() };
         self.profile.sample.push(Sample {
             location_id: key.0.clone(),
-            value: value.to_vec(),
-            label: key
-                .1
-                .iter()
-                .map(|(key, str)| Label { key: *key, str: *str, num: 0, num_unit: 0 })
-                .collect(),
+            value: values.to_vec(),
+            label: key.1.iter().map(label).collect(),
         });
         self.samples.insert(key, self.profile.sample.len() - 1);
     }
 
-    /// The profile, with a mapping per library; `None` if it has no samples.
-    pub(crate) fn finish(mut self, libraries: &[Library]) -> Option<Profile> {
-        if self.profile.sample.is_empty() {
-            return None;
+    /// The profile; `None` if it has no samples.
+    pub(crate) fn finish(self) -> Option<Profile> {
+        Some(self.profile).filter(|profile| !profile.sample.is_empty())
+    }
+
+    fn address(&mut self, address: u64) -> u64 {
+        if let Some(id) = self.addresses.get(&address) {
+            return *id;
         }
-        for (index, library) in libraries.iter().enumerate() {
-            let mapping = Mapping {
-                id: index as u64 + 1,
-                filename: self.string(&library.path),
-                build_id: self.string(&library.build_id),
-                has_functions: true,
-                has_filenames: true,
-                has_line_numbers: true,
-                has_inline_frames: true,
-                ..Mapping::default()
+        let mapping = self.mappings.iter().position(|mapping| mapping.code.contains(&address));
+        let id = self.profile.location.len() as u64 + 1;
+        self.profile.location.push(Location {
+            id,
+            mapping_id: mapping.map_or(0, |index| index as u64 + 1),
+            address,
+            ..Location::default()
+        });
+        self.addresses.insert(address, id);
+        id
+    }
+
+    fn add_mappings(&mut self) {
+        for (id, mapping) in (1..).zip(self.mappings) {
+            let mapping = ProtoMapping {
+                id,
+                memory_start: mapping.code.start,
+                memory_limit: mapping.code.end,
+                file_offset: mapping.offset,
+                filename: self.string(&mapping.file),
+                build_id: self.string(&mapping.build_id),
+                ..ProtoMapping::default()
             };
             self.profile.mapping.push(mapping);
         }
-        Some(self.profile)
     }
 
-    fn line(&mut self, line: &SourceLine) -> Line {
-        let key = (line.name.clone(), line.file.clone());
-        let next = self.profile.function.len() as u64 + 1;
-        let id = *self.functions.entry(key).or_insert(next);
-        if id == next {
-            let function = Function {
-                id,
-                name: self.string(&line.name),
-                system_name: self.string(&line.system_name),
-                filename: self.string(&line.file),
-                start_line: 0,
-            };
-            self.profile.function.push(function);
-        }
-        Line { function_id: id, line: i64::from(line.line), column: 0 }
-    }
-
-    fn value_type(&mut self, name: &str, unit: &str) -> ValueType {
+    fn value_type(&mut self, (name, unit): &(&str, &str)) -> ValueType {
         ValueType { r#type: self.string(name), unit: self.string(unit) }
     }
 
     fn string(&mut self, text: &str) -> i64 {
-        if let Some(id) = self.strings.get(text) {
-            return *id;
-        }
-        // A table of 2^63 strings does not fit into memory.
-        let id = self.profile.string_table.len() as i64;
-        self.profile.string_table.push(text.to_owned());
-        self.strings.insert(text.to_owned(), id);
-        id
+        intern(&mut self.strings, &mut self.profile, text)
     }
+}
+
+fn intern(strings: &mut HashMap<String, i64>, profile: &mut Profile, text: &str) -> i64 {
+    if let Some(id) = strings.get(text) {
+        return *id;
+    }
+    let id = push_string(profile, text.to_owned());
+    strings.insert(text.to_owned(), id);
+    id
+}
+
+/// Appends a string; a table of 2^63 of them does not fit into memory.
+pub(crate) fn push_string(profile: &mut Profile, text: String) -> i64 {
+    profile.string_table.push(text);
+    profile.string_table.len() as i64 - 1
 }
 
 /// Appends a comment.
 pub(crate) fn add_comment(profile: &mut Profile, comment: String) {
-    profile.comment.push(profile.string_table.len() as i64);
-    profile.string_table.push(comment);
+    let id = push_string(profile, comment);
+    profile.comment.push(id);
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn mapping() -> Mapping {
+        Mapping {
+            code: 0x1000..0x2000,
+            offset: 0x40,
+            bias: 0x900,
+            file: "/bin/f".into(),
+            build_id: "ab".into(),
+        }
+    }
+
+    #[test]
+    fn equal_stacks_are_one_sample_and_callers_lie_before_their_return() {
+        let mappings = [mapping()];
+        let kinds = [("samples", "count"), ("cpu", "nanoseconds")];
+        let mut builder = ProfileBuilder::new(&mappings, &kinds, kinds[1], 10);
+        for _ in 0..2 {
+            let stack = builder.stack(&[0x1500, 0x1600, 0x5000], Leaf::Interrupted);
+            builder.sample(stack, &[1, 10], &[("k".into(), "v".into())]);
+        }
+        let profile = builder.finish().unwrap();
+        assert_eq!(profile.sample.len(), 1);
+        assert_eq!(profile.sample[0].value, [2, 20]);
+        let places: Vec<_> =
+            profile.location.iter().map(|place| (place.address, place.mapping_id)).collect();
+        assert_eq!(places, [(0x1500, 1), (0x15ff, 1), (0x4fff, 0)]);
+        assert_eq!(profile.mapping[0].memory_start, 0x1000);
+    }
+
+    #[test]
+    fn frames_that_are_no_code_have_a_name_and_no_address() {
+        let mut builder = ProfileBuilder::new(&[], &[("a", "b")], ("a", "b"), 1);
+        let waiting = builder.named("[waiting]");
+        assert_eq!(builder.named("[waiting]"), waiting);
+        builder.sample(vec![waiting], &[7], &[]);
+        let profile = builder.finish().unwrap();
+        let name = profile.function[0].name as usize;
+        assert_eq!(profile.string_table[name], "[waiting]");
+        assert_eq!((profile.location[0].address, profile.location[0].mapping_id), (0, 0));
+    }
+
+    #[test]
+    fn nothing_is_no_profile() {
+        assert!(ProfileBuilder::new(&[], &[("a", "b")], ("a", "b"), 1).finish().is_none());
+    }
 }

@@ -14,7 +14,8 @@ use tower::Service;
 use tracing::{debug, warn};
 
 use crate::engine::{Engine, EngineError};
-use crate::pprof_engine::PprofEngine;
+#[cfg(feature = "pprof-backend")]
+use crate::pprof_backend::PprofEngine;
 use crate::service::{Profiled, ProfilerLayer};
 use crate::session::Session;
 use crate::settings::{Destination, Settings, SettingsError};
@@ -179,11 +180,11 @@ impl ProfilerBuilder {
 fn sink(destination: Destination) -> Option<Box<dyn Sink>> {
     match destination {
         Destination::Directory(path) => Some(Box::new(DirectorySink::new(path))),
-        #[cfg(feature = "aws")]
+        #[cfg(feature = "s3")]
         Destination::Bucket(bucket) => Some(Box::new(crate::s3::S3Sink::new(bucket))),
-        #[cfg(not(feature = "aws"))]
+        #[cfg(not(feature = "s3"))]
         Destination::Bucket(bucket) => {
-            warn!(bucket, "not profiling: profiler-sdk was built without its feature `aws`");
+            warn!(bucket, "not profiling: profiler-sdk was built without its feature `s3`");
             None
         }
     }

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use tracing::{debug, info, warn};
 
 use crate::engine::Engine;
-use crate::label::refused_labels;
+use crate::names;
 use crate::outbox::{Closed, Outbox};
 use crate::profile_builder::add_comment;
 use crate::settings::Settings;
@@ -270,8 +270,8 @@ impl Session {
         profile.time_nanos = span.start.as_nanos();
         profile.duration_nanos = span.end.as_nanos().saturating_sub(span.start.as_nanos()).max(0);
         add_comment(&mut profile, Note::Snapshot(note).to_comment()?);
-        if refused_labels() > 0 {
-            debug!(count = refused_labels(), "label scopes ran without their label");
+        if names::refused() > 0 {
+            debug!(count = names::refused(), "scopes ran without their labels");
         }
         Ok(flambeau_profile::gzip(&flambeau_profile::encode(&profile), GZIP_LEVEL))
     }

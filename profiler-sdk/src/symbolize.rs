@@ -1,143 +1,192 @@
-//! From addresses to names, files and lines, in process.
+//! Names for addresses, from symbol tables alone.
+//!
+//! Reading debug information takes tens of milliseconds and hundreds of megabytes where it is
+//! large, which a small function has not got. A symbol table gives the function, not the line
+//! and not what was inlined into it; whoever wants these keeps the unstripped binary and lets
+//! `go tool pprof` find it by its build id.
 
 use std::collections::HashMap;
-use std::ffi::c_void;
-use std::ops::Range;
-use std::path::Path;
+use std::fs::File;
 use std::sync::Arc;
 
-use findshlibs::{Segment, SharedLibrary, SharedLibraryId, TargetSharedLibrary};
+use flambeau_profile::proto::{Function, Line, Profile};
+use object::read::elf::ElfFile64;
+use object::{Object, ObjectSymbol, ReadCache, SymbolKind};
+
+use crate::mappings::Mapping;
+use crate::profile_builder::push_string;
 
 /// Most addresses whose names are remembered between two snapshots.
 const MAX_REMEMBERED: usize = 65_536;
 
-/// One line of source, as a frame of a flame graph has it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct SourceLine {
-    pub(crate) name: String,
-    pub(crate) system_name: String,
-    pub(crate) file: String,
-    pub(crate) line: u32,
-}
+/// Longest name kept, in bytes: generics can make names of many kilobytes.
+const MAX_NAME_BYTES: usize = 4_096;
 
-/// What one address stands for: inlined callees first, the function itself last.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Resolved {
-    pub(crate) lines: Vec<SourceLine>,
-    /// Index into the symbolizer's libraries.
-    pub(crate) library: Option<usize>,
-}
-
-/// A binary or shared library mapped into this process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Library {
-    pub(crate) path: String,
-    pub(crate) build_id: String,
-    code: Vec<Range<usize>>,
-}
-
-/// Resolves addresses of this process and remembers them.
+/// Names addresses of the files mapped, and remembers them: a table is read only when an
+/// address is new, and not kept.
 #[derive(Default)]
 pub(crate) struct Symbolizer {
-    libraries: Vec<Library>,
-    known: HashMap<usize, Arc<Resolved>>,
+    known: HashMap<(String, u64), Option<Arc<Name>>>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Name {
+    /// As in the source, without the build's hash.
+    shown: String,
+    /// As the linker has it.
+    system: String,
 }
 
 impl Symbolizer {
-    /// The libraries that [`Resolved::library`] counts, the program itself first.
-    pub(crate) fn libraries(&self) -> &[Library] {
-        &self.libraries
+    /// Adds a function and a line to every location that has none and whose name is known;
+    /// others stay bare addresses for somebody else to name.
+    pub(crate) fn name_locations(&mut self, profile: &mut Profile, mappings: &[Mapping]) {
+        self.learn(profile, mappings);
+        let mut functions: HashMap<*const Name, u64> = HashMap::new();
+        for at in 0..profile.location.len() {
+            let Some(name) = self.name_of(profile, at, mappings) else { continue };
+            let function = *functions
+                .entry(Arc::as_ptr(&name))
+                .or_insert_with(|| push_function(profile, &name));
+            profile.location[at].line = vec![Line { function_id: function, line: 0, column: 0 }];
+        }
+        for (mapping, proto) in mappings.iter().zip(&mut profile.mapping) {
+            proto.has_functions =
+                self.known.iter().any(|((file, _), name)| *file == mapping.file && name.is_some());
+        }
     }
 
-    /// What the instruction before `address` stands for; never without a line.
-    ///
-    /// That is the call for a return address. For an interrupted instruction pass the address
-    /// after its first byte.
-    pub(crate) fn resolve(&mut self, address: usize) -> Arc<Resolved> {
-        if let Some(known) = self.known.get(&address) {
-            return Arc::clone(known);
-        }
-        if self.known.len() >= MAX_REMEMBERED {
-            self.known.clear();
-        }
-        let library = self.library_of(address);
-        let mut lines = Vec::new();
-        backtrace::resolve(address as *mut c_void, |symbol| lines.extend(source_line(symbol)));
-        if lines.is_empty() {
-            lines.push(self.unnamed(library));
-        }
-        let resolved = Arc::new(Resolved { lines, library });
-        self.known.insert(address, Arc::clone(&resolved));
-        resolved
-    }
-
-    fn library_of(&mut self, address: usize) -> Option<usize> {
-        let found = self.find(address);
-        if found.is_some() {
-            return found;
-        }
-        // Loaded since we last looked, or never seen. Indexes given out must stay true.
-        for library in loaded_libraries() {
-            if !self.libraries.contains(&library) {
-                self.libraries.push(library);
+    /// Reads the tables of files with addresses not seen before.
+    fn learn(&mut self, profile: &Profile, mappings: &[Mapping]) {
+        let mut wanted: HashMap<&str, Vec<u64>> = HashMap::new();
+        for at in 0..profile.location.len() {
+            let Some((file, address)) = place(profile, at, mappings) else { continue };
+            if !self.known.contains_key(&(file.to_owned(), address)) {
+                wanted.entry(file).or_default().push(address);
             }
         }
-        self.find(address)
-    }
-
-    fn find(&self, address: usize) -> Option<usize> {
-        self.libraries
-            .iter()
-            .position(|library| library.code.iter().any(|code| code.contains(&address)))
-    }
-
-    /// Code without symbols still says whose it is.
-    fn unnamed(&self, library: Option<usize>) -> SourceLine {
-        let path = library.map_or("unknown", |index| self.libraries[index].path.as_str());
-        let file = Path::new(path).file_name().map_or(path.into(), |name| name.to_string_lossy());
-        SourceLine {
-            name: format!("[{file}]"),
-            system_name: String::new(),
-            file: String::new(),
-            line: 0,
+        if self.known.len() + wanted.values().map(Vec::len).sum::<usize>() > MAX_REMEMBERED {
+            self.known.clear();
+        }
+        for (file, addresses) in wanted {
+            let names = names_in(file, &addresses).unwrap_or_else(|| vec![None; addresses.len()]);
+            let keys = addresses.into_iter().map(|address| (file.to_owned(), address));
+            self.known.extend(keys.zip(names));
         }
     }
-}
 
-fn source_line(symbol: &backtrace::Symbol) -> Option<SourceLine> {
-    let name = symbol.name()?;
-    Some(SourceLine {
-        // The alternate form leaves the hash of the build out.
-        name: format!("{name:#}"),
-        system_name: String::from_utf8_lossy(name.as_bytes()).into_owned(),
-        file: symbol.filename().map(|file| file.to_string_lossy().into_owned()).unwrap_or_default(),
-        line: symbol.lineno().unwrap_or(0),
-    })
-}
-
-fn loaded_libraries() -> Vec<Library> {
-    let mut libraries = Vec::new();
-    TargetSharedLibrary::each(|library| libraries.push(describe(library)));
-    libraries
-}
-
-fn describe(library: &TargetSharedLibrary<'_>) -> Library {
-    let code = library.segments().filter(|segment| segment.is_code()).map(|segment| {
-        let start = segment.actual_virtual_memory_address(library).0;
-        start..start.saturating_add(segment.len())
-    });
-    Library {
-        path: library.name().to_string_lossy().into_owned(),
-        build_id: library.id().map(|id| build_id(&id)).unwrap_or_default(),
-        code: code.collect(),
+    fn name_of(&self, profile: &Profile, at: usize, mappings: &[Mapping]) -> Option<Arc<Name>> {
+        let (file, address) = place(profile, at, mappings)?;
+        self.known.get(&(file.to_owned(), address))?.clone()
     }
 }
 
-fn build_id(id: &SharedLibraryId) -> String {
-    match id {
-        SharedLibraryId::GnuBuildId(bytes) => {
-            bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// The file of a location without lines, and its address there.
+fn place<'m>(profile: &Profile, at: usize, mappings: &'m [Mapping]) -> Option<(&'m str, u64)> {
+    let location = &profile.location[at];
+    let index = usize::try_from(location.mapping_id).ok()?.checked_sub(1)?;
+    let mapping = mappings.get(index).filter(|_| location.line.is_empty())?;
+    Some((&mapping.file, location.address.wrapping_sub(mapping.bias)))
+}
+
+fn push_function(profile: &mut Profile, name: &Name) -> u64 {
+    let id = profile.function.len() as u64 + 1;
+    let shown = push_string(profile, name.shown.clone());
+    let system_name = push_string(profile, name.system.clone());
+    profile.function.push(Function { id, name: shown, system_name, ..Function::default() });
+    id
+}
+
+/// The function around each address; `None` if the file has no table to be read.
+///
+/// Only the parts of the file that hold the table are read.
+fn names_in(file: &str, addresses: &[u64]) -> Option<Vec<Option<Arc<Name>>>> {
+    let cache = ReadCache::new(File::open(file).ok()?);
+    let elf = ElfFile64::<object::NativeEndian, _>::parse(&cache).ok()?;
+    let mut names = pick(elf.symbols(), addresses);
+    if names.iter().all(Option::is_none) {
+        names = pick(elf.dynamic_symbols(), addresses);
+    }
+    Some(names)
+}
+
+/// For each address the last function that begins at or before it and is not over there; of
+/// several names of one function, the first.
+fn pick<'data: 'file, 'file, S: ObjectSymbol<'data>>(
+    symbols: impl Iterator<Item = S>,
+    addresses: &[u64],
+) -> Vec<Option<Arc<Name>>> {
+    let mut table: Vec<(u64, u64, S)> = symbols
+        .filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition())
+        .map(|symbol| (symbol.address(), symbol.size(), symbol))
+        .collect();
+    table.sort_by_key(|(start, _, _)| *start);
+    table.dedup_by_key(|(start, _, _)| *start);
+    let mut shared: HashMap<u64, Option<Arc<Name>>> = HashMap::new();
+    let find = |address: &u64| {
+        let at = table.partition_point(|(start, _, _)| start <= address).checked_sub(1)?;
+        let (start, size, symbol) = &table[at];
+        // Symbols of assembly often have no size.
+        let within = *size == 0 || *address < start.saturating_add(*size);
+        let named = || symbol.name().ok().map(|name| Arc::new(name_of(name)));
+        within.then(|| shared.entry(*start).or_insert_with(named).clone()).flatten()
+    };
+    addresses.iter().map(find).collect()
+}
+
+fn name_of(system: &str) -> Name {
+    // The alternate form leaves the hash of the build out.
+    let mut shown = format!("{:#}", rustc_demangle::demangle(system));
+    let end = shown.floor_char_boundary(MAX_NAME_BYTES);
+    shown.truncate(end);
+    Name { shown, system: system.chars().take(MAX_NAME_BYTES).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::mappings::mappings;
+    use crate::profile_builder::{Leaf, ProfileBuilder};
+
+    #[inline(never)]
+    fn somebody() -> u64 {
+        std::hint::black_box(7)
+    }
+
+    fn names(profile: &Profile) -> Vec<Option<String>> {
+        let name = |line: &Line| {
+            let function = &profile.function[line.function_id as usize - 1];
+            profile.string_table[function.name as usize].clone()
+        };
+        profile.location.iter().map(|location| location.line.first().map(name)).collect()
+    }
+
+    #[test]
+    fn own_functions_and_those_of_libraries_have_names() {
+        assert_eq!(somebody(), 7);
+        let mappings = mappings();
+        let mut builder = ProfileBuilder::new(&mappings, &[("a", "b")], ("a", "b"), 1);
+        let addresses = [somebody as *const () as u64, libc::qsort as *const () as u64, 0x10];
+        let mut stack = Vec::new();
+        for address in addresses {
+            stack.extend(builder.stack(&[address], Leaf::Interrupted));
         }
-        other => other.to_string(),
+        let waiting = builder.named("[waiting]");
+        builder.sample([stack, vec![waiting]].concat(), &[1], &[]);
+        let mut profile = builder.finish().unwrap();
+        let mut symbolizer = Symbolizer::default();
+        symbolizer.name_locations(&mut profile, &mappings);
+        let names = names(&profile);
+        assert!(names[0].as_deref().unwrap().ends_with("symbolize::tests::somebody"), "{names:?}");
+        assert!(names[1].as_deref().unwrap().contains("qsort"), "{names:?}");
+        assert_eq!((&names[2], names[3].as_deref()), (&None, Some("[waiting]")));
+        assert!(profile.mapping[0].has_functions);
+    }
+
+    #[test]
+    fn a_file_that_is_gone_leaves_addresses() {
+        assert!(names_in("/nowhere/at/all", &[1]).is_none());
+        assert!(names_in("/proc/self/status", &[1]).is_none(), "not an ELF file");
     }
 }

@@ -5,6 +5,10 @@
 //! kept as sequences of functions, so the line of a frame is that of its first sample; a stack
 //! ends at 128 frames.
 
+mod markers;
+mod profile_builder;
+mod symbolize;
+
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
@@ -15,9 +19,11 @@ use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 
 use crate::cpu_timer::{CpuTimer, Disposition, sigprof, survive_late_signals, tick_hz};
 use crate::engine::{Engine, EngineError};
-use crate::label::{MarkerMap, is_own, want_labels};
-use crate::profile_builder::ProfileBuilder;
-use crate::symbolize::{SourceLine, Symbolizer};
+use markers::{MarkerMap, is_own, want_labels};
+use profile_builder::ProfileBuilder;
+use symbolize::{SourceLine, Symbolizer};
+
+pub(crate) use markers::marked;
 
 /// Different stacks after which the crate's tables are begun anew. Beyond a few thousand it
 /// writes evicted stacks, 4 KB each, to a temporary file that never shrinks.
