@@ -21,17 +21,57 @@ pub trait Engine: Send + Sync + 'static {
     /// period already spent: many short invocations are seen like one long one.
     fn pause(&self);
 
-    /// What was sampled since the last call, or `None` if nothing was.
+    /// What was sampled since the last call, or `None` if nothing was; it will be part of the
+    /// process's snapshot number `seq`. The same number may come again while nothing was.
     ///
     /// The profile has its sample types, period, samples with their labels and everything they
-    /// refer to; times and comments are the profiler's.
+    /// refer to; times, comments and, where there are none, names of functions are the
+    /// profiler's.
     ///
     /// # Errors
     /// [`EngineError`]; the samples concerned are lost or come with the next call.
-    fn collect(&self) -> Result<Option<Profile>, EngineError>;
+    fn collect(&self, seq: u64) -> Result<Option<Profile>, EngineError>;
+
+    /// The snapshot `seq` is safe from the end of this process; what was kept for its sake need
+    /// not be kept any longer.
+    fn release(&self, seq: u64) {
+        let _ = seq;
+    }
+
+    /// Takes `hz` samples per second of CPU time from now on, with weights to match. An engine
+    /// that cannot goes on as it is.
+    fn set_rate(&self, hz: u32) {
+        let _ = hz;
+    }
+
+    /// How the engine has fared since the last call.
+    fn report(&self) -> EngineReport {
+        EngineReport::default()
+    }
 
     /// Ends sampling and frees what it took.
     fn stop(&self);
+}
+
+/// How an engine has fared.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct EngineReport {
+    /// Samples per second of CPU time asked for; 0 if that is not known.
+    pub requested_hz: f64,
+    /// Samples per second of CPU time taken; 0 if that is not known.
+    pub achieved_hz: f64,
+    /// Samples taken.
+    pub samples: u64,
+    /// Samples lost for want of room.
+    pub dropped: u64,
+    /// Stacks cut short.
+    pub truncated: u64,
+    /// Periods that ended before the sample of the last one was taken; the sample counts them.
+    pub overruns: u64,
+    /// How stacks are read, such as `frame-pointer+cfi`.
+    pub unwinder: &'static str,
+    /// Whether stacks are only the interrupted function, since no unwinder works here.
+    pub degraded: bool,
 }
 
 /// Why an engine cannot sample.

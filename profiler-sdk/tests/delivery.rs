@@ -32,7 +32,7 @@ impl Engine for Counter {
         self.0.fetch_add(1, SeqCst);
     }
     fn pause(&self) {}
-    fn collect(&self) -> Result<Option<Profile>, EngineError> {
+    fn collect(&self, _seq: u64) -> Result<Option<Profile>, EngineError> {
         let resumed = i64::from(self.0.swap(0, SeqCst));
         Ok((resumed > 0).then(|| Profile {
             string_table: ["", "samples", "count"].map(String::from).to_vec(),
@@ -332,7 +332,7 @@ impl Engine for Broken {
     }
     fn resume(&self) {}
     fn pause(&self) {}
-    fn collect(&self) -> Result<Option<Profile>, EngineError> {
+    fn collect(&self, _seq: u64) -> Result<Option<Profile>, EngineError> {
         Ok(None)
     }
     fn stop(&self) {}
@@ -359,7 +359,7 @@ impl Engine for PanicsLater {
     }
     fn resume(&self) {}
     fn pause(&self) {}
-    fn collect(&self) -> Result<Option<Profile>, EngineError> {
+    fn collect(&self, _seq: u64) -> Result<Option<Profile>, EngineError> {
         panic!("on purpose")
     }
     fn stop(&self) {}

@@ -98,7 +98,7 @@ impl Engine for PprofEngine {
         self.timer.disarm();
     }
 
-    fn collect(&self) -> Result<Option<Profile>, EngineError> {
+    fn collect(&self, _seq: u64) -> Result<Option<Profile>, EngineError> {
         let mut slot = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(running) = slot.as_mut() else { return Ok(None) };
         let (profile, stacks) = running.collect(self.timer.period())?;
