@@ -17,7 +17,22 @@ pub(crate) const FRAME_RECORD: u64 = 16;
 #[cfg(target_arch = "x86_64")]
 mod arch {
     use super::Registers;
+    use crate::cpu::cfi::Frame;
     use std::arch::asm;
+
+    /// Numbers of the registers in unwind tables.
+    pub(crate) const DWARF_FP: gimli::Register = gimli::X86_64::RBP;
+    pub(crate) const DWARF_SP: gimli::Register = gimli::X86_64::RSP;
+    pub(crate) const DWARF_RA: gimli::Register = gimli::X86_64::RA;
+
+    /// The base and offset of a frame that a program of its own computes: the linker's stubs
+    /// do so, and before their second instruction it is this.
+    pub(crate) const EXPRESSION_RULE: Option<(Frame, i32)> = Some((Frame::Sp, 8));
+
+    /// Where the code that a signal handler returns to finds the interrupted pc, sp, fp and
+    /// link register, in bytes from its stack pointer: the kernel's `ucontext`, general
+    /// registers from byte 40. For want of a link register the pc stands in, unused.
+    pub(crate) const SIGNAL_FRAME: [u64; 4] = [40 + 16 * 8, 40 + 15 * 8, 40 + 10 * 8, 40 + 16 * 8];
 
     /// The registers where this is expanded.
     #[inline(always)]
@@ -82,7 +97,22 @@ mod arch {
 #[cfg(target_arch = "aarch64")]
 mod arch {
     use super::Registers;
+    use crate::cpu::cfi::Frame;
     use std::arch::asm;
+
+    /// Numbers of the registers in unwind tables.
+    pub(crate) const DWARF_FP: gimli::Register = gimli::AArch64::X29;
+    pub(crate) const DWARF_SP: gimli::Register = gimli::AArch64::SP;
+    pub(crate) const DWARF_RA: gimli::Register = gimli::AArch64::X30;
+
+    /// No frame of ordinary code computes its base by a program of its own.
+    pub(crate) const EXPRESSION_RULE: Option<(Frame, i32)> = None;
+
+    /// Where the code that a signal handler returns to finds the interrupted pc, sp, fp and
+    /// link register, in bytes from its stack pointer: 128 of `siginfo`, 176 to the machine's
+    /// part of `ucontext`, 8 of fault address, then 31 registers, sp and pc.
+    pub(crate) const SIGNAL_FRAME: [u64; 4] =
+        [312 + 32 * 8, 312 + 31 * 8, 312 + 29 * 8, 312 + 30 * 8];
 
     /// The registers where this is expanded.
     #[inline(always)]
@@ -155,4 +185,4 @@ mod arch {
     }
 }
 
-pub(crate) use arch::{code_address, here, load, thread_pointer};
+pub(crate) use arch::*;

@@ -1,7 +1,11 @@
 //! From registers to the addresses of a stack.
 
+use std::sync::atomic::AtomicPtr;
+use std::sync::atomic::Ordering::{Acquire, Release};
+
 use crate::cpu::bounds::{self, Bounds};
-use crate::cpu::registers::{self, FRAME_RECORD, Registers, code_address, load};
+use crate::cpu::cfi::{self, Frame, Rule, Table, Tables};
+use crate::cpu::registers::{self, FRAME_RECORD, Registers, SIGNAL_FRAME, code_address, load};
 
 /// Addresses below this are no code: the kernel maps nothing there.
 const LOWEST_CODE: u64 = 4096;
@@ -19,58 +23,162 @@ pub(crate) enum End {
     NoBounds,
 }
 
+/// The unwind tables, once they are known. Never freed: handlers may be reading them.
+static TABLES: AtomicPtr<Tables> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Walks by these tables from now on.
+pub(crate) fn set_tables(tables: &'static Tables) {
+    TABLES.store(std::ptr::from_ref(tables).cast_mut(), Release);
+}
+
+/// The tables that walks go by.
+#[inline(always)]
+pub(crate) fn tables() -> Option<&'static Tables> {
+    // SAFETY: null or from a reference for the life of the process.
+    unsafe { TABLES.load(Acquire).as_ref() }
+}
+
 /// Return addresses of this thread, the caller of this function first; how many there are.
 ///
 /// For ordinary code such as an allocator: allocates nothing, takes no lock, reads nothing
 /// outside the thread's stack. Return addresses point behind their calls.
 #[inline(never)]
 pub(crate) fn walk_here(out: &mut [u64]) -> usize {
-    let mut from = registers::here();
+    let bounds = bounds::here();
+    let mut walk = Walk::new(registers::here(), tables());
     // From this very frame to its caller, which is frame 0.
-    match bounds::here().top_for(from.sp).and_then(|top| step(&mut from, top, true)) {
-        Some(()) => walk(from, bounds::here(), out).0,
-        None => 0,
+    let Some(top) = bounds.top_for(walk.at.sp) else { return 0 };
+    match walk.step(top) {
+        Ok(()) => walk.write(Some(top), out).0,
+        Err(_) => 0,
     }
 }
 
 /// Writes the stack of `from`, its own pc first, and says how many addresses that are.
 /// Async-signal-safe.
+#[inline]
 pub(crate) fn walk(from: Registers, bounds: Bounds, out: &mut [u64]) -> (usize, End) {
-    let Some(first) = out.first_mut() else { return (0, End::Full) };
-    *first = from.pc;
-    let Some(top) = bounds.top_for(from.sp) else { return (1, End::NoBounds) };
-    let mut at = from;
-    let mut written = 1;
-    loop {
-        if step(&mut at, top, written == 1).is_none() {
-            return (written, End::Lost);
-        }
-        if at.pc < LOWEST_CODE {
-            return (written, End::Root);
-        }
-        let Some(slot) = out.get_mut(written) else { return (written, End::Full) };
-        *slot = at.pc;
-        written += 1;
-    }
+    Walk::new(from, tables()).write(bounds.top_for(from.sp), out)
 }
 
-/// Goes on to the caller, if this frame tells where it is. A stack pointer only ever rises,
-/// so a walk ends.
-#[inline(always)]
-fn step(at: &mut Registers, top: u64, _is_leaf: bool) -> Option<()> {
-    let below_top = at.fp.checked_add(FRAME_RECORD).is_some_and(|end| end <= top);
-    if at.fp < at.sp || !below_top || !at.fp.is_multiple_of(8) {
-        return None;
+/// One walk up a stack. The stack pointer only ever rises, so every walk ends.
+struct Walk {
+    at: Registers,
+    /// Whether `pc` is the very instruction; else it is the one behind a call.
+    is_exact: bool,
+    tables: Option<&'static Tables>,
+    last: Option<&'static Table>,
+}
+
+impl Walk {
+    #[inline(always)]
+    fn new(at: Registers, tables: Option<&'static Tables>) -> Self {
+        Self { at, is_exact: true, tables, last: None }
     }
-    // SAFETY: between the stack pointer and the top of the stack.
-    let (fp, pc) = unsafe { (load(at.fp), load(at.fp + 8)) };
-    *at = Registers { pc: code_address(pc), sp: at.fp + FRAME_RECORD, fp, lr: 0 };
-    Some(())
+
+    #[inline(always)]
+    fn write(&mut self, top: Option<u64>, out: &mut [u64]) -> (usize, End) {
+        let Some(first) = out.first_mut() else { return (0, End::Full) };
+        *first = self.at.pc;
+        let Some(top) = top else { return (1, End::NoBounds) };
+        let mut written = 1;
+        loop {
+            if let Err(end) = self.step(top) {
+                return (written, end);
+            }
+            let Some(slot) = out.get_mut(written) else { return (written, End::Full) };
+            *slot = self.at.pc;
+            written += 1;
+        }
+    }
+
+    /// Goes on to the caller.
+    #[inline(always)]
+    fn step(&mut self, top: u64) -> Result<(), End> {
+        let instruction = self.at.pc.wrapping_sub(u64::from(!self.is_exact));
+        let rule = match self.tables {
+            Some(tables) => cfi::rule(tables, instruction, &mut self.last),
+            None => None,
+        };
+        let next = match rule {
+            Some(rule) if rule.frame != Frame::Unknown => self.by_rule(rule, top)?,
+            _ => self.by_frame_pointer(top).ok_or(End::Lost)?,
+        };
+        self.is_exact = rule.is_some_and(|rule| rule.frame == Frame::Signal);
+        self.at = next;
+        // Where a thread begins nothing is said at times, but the return address is empty.
+        if self.at.pc < LOWEST_CODE { Err(End::Root) } else { Ok(()) }
+    }
+
+    #[inline(always)]
+    fn by_rule(&self, rule: Rule, top: u64) -> Result<Registers, End> {
+        let at = self.at;
+        let base = match rule.frame {
+            Frame::Sp => at.sp,
+            Frame::Fp => at.fp,
+            Frame::Root => return Err(End::Root),
+            Frame::Signal => return self.by_signal(top).ok_or(End::Lost),
+            Frame::Unknown => return Err(End::Lost),
+        };
+        let sp = base.wrapping_add_signed(rule.offset.into());
+        let is_risen = sp > at.sp || (sp == at.sp && self.is_exact);
+        if !is_risen || sp > top || !sp.is_multiple_of(8) {
+            return Err(End::Lost);
+        }
+        let saved = |words: i16| self.word(sp.wrapping_add_signed(i64::from(words) * 8), top);
+        let pc = match rule.ra {
+            0 if self.is_exact && at.lr != 0 => at.lr,
+            0 => return Err(End::Lost),
+            words => code_address(saved(words).ok_or(End::Lost)?),
+        };
+        let fp = match rule.fp {
+            0 => at.fp,
+            words => saved(words).ok_or(End::Lost)?,
+        };
+        Ok(Registers { pc, sp, fp, lr: 0 })
+    }
+
+    /// What a signal interrupted, from what the kernel left for the return from its handler.
+    fn by_signal(&self, top: u64) -> Option<Registers> {
+        let [pc, sp, fp, lr] = SIGNAL_FRAME.map(|offset| self.word(self.at.sp + offset, top));
+        let next = Registers { pc: pc?, sp: sp?, fp: fp?, lr: code_address(lr?) };
+        (next.sp > self.at.sp && next.sp <= top && next.sp.is_multiple_of(8)).then_some(next)
+    }
+
+    /// For code without a rule. A frame pointer may be anything there, so the caller it
+    /// leads to must be loaded code.
+    #[inline(always)]
+    fn by_frame_pointer(&mut self, top: u64) -> Option<Registers> {
+        let record = self.at.fp;
+        let fp = self.word(record, top)?;
+        let pc = code_address(self.word(record.wrapping_add(8), top)?);
+        if let Some(tables) = self.tables
+            && pc >= LOWEST_CODE
+        {
+            tables.table(pc, &mut self.last)?;
+        }
+        Some(Registers { pc, sp: record + FRAME_RECORD, fp, lr: 0 })
+    }
+
+    /// A word between the stack pointer and the top of the stack; nothing else is ever read.
+    #[inline(always)]
+    fn word(&self, address: u64, top: u64) -> Option<u64> {
+        let is_inside = self.at.sp <= address && address < top && top - address >= 8;
+        if !is_inside || !address.is_multiple_of(8) {
+            return None;
+        }
+        // SAFETY: mapped, since it lies in the live part of this thread's stack.
+        Some(unsafe { load(address) })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn walk(from: Registers, bounds: Bounds, out: &mut [u64]) -> (usize, End) {
+        Walk::new(from, None).write(bounds.top_for(from.sp), out)
+    }
 
     /// A stack made by hand: frame records at the given words, each with the next one's
     /// address and a return address.
