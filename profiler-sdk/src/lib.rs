@@ -10,7 +10,6 @@ mod cpu_timer;
 mod engine;
 mod mappings;
 mod names;
-mod outbox;
 #[cfg(feature = "pprof-backend")]
 mod pprof_backend;
 mod profile_builder;
@@ -27,7 +26,7 @@ mod steering;
 mod symbolize;
 mod tags;
 
-pub use engine::{Engine, EngineError};
+pub use engine::{Engine, EngineError, EngineReport};
 pub use names::{MAX_NAME_BYTES, MAX_NAMES};
 #[cfg(feature = "pprof-backend")]
 pub use pprof_backend::PprofEngine;
@@ -39,9 +38,8 @@ pub use service::{
     AfterAnswer, AfterAnswerFuture, DEADLINE_MARGIN, FLUSH_LIMIT, Profiled, ProfiledFuture,
     ProfilerLayer,
 };
-pub use settings::{
-    DEFAULT_HZ, DEFAULT_INTERVAL, Destination, MIN_MEMORY_MB, Settings, SettingsError,
-};
+pub use session::{DEADLINE_FLUSH, FlushError, MAX_DELAY, MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS};
+pub use settings::{DEFAULT_HZ, DEFAULT_INTERVAL, Destination, Settings, SettingsError};
 pub use shutdown::EXTENSION_NAME;
 pub use sink::{DirectorySink, PutFuture, Receipt, Sink, SinkError, SteeringFuture, clock_offset};
 pub use tags::{

@@ -1,11 +1,13 @@
 //! The profiler as a function sees it.
 
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Debug;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use flambeau_layout::environment;
 use futures::Stream;
 use lambda_runtime::layers::TracingLayer;
 use lambda_runtime::{Diagnostic, Error, IntoFunctionResponse, LambdaEvent, Runtime};
@@ -13,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use tower::Service;
 use tracing::{debug, warn};
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::Engine;
 #[cfg(feature = "pprof-backend")]
 use crate::pprof_backend::PprofEngine;
+use crate::recorder::Recorder;
 use crate::service::{Profiled, ProfilerLayer};
-use crate::session::Session;
+use crate::session::{FlushError, Session, worker};
 use crate::settings::{Destination, Settings, SettingsError};
-use crate::shutdown::flush_at_the_end;
 use crate::sink::{DirectorySink, Sink};
 
 /// Profiles the CPU of a Lambda function and writes snapshots to S3.
@@ -29,11 +31,15 @@ use crate::sink::{DirectorySink, Sink};
 #[derive(Clone)]
 pub struct Profiler(Option<Arc<Session>>);
 
-/// Describes a [`Profiler`] by hand, where [`Profiler::from_env`] does not fit.
+/// Describes a [`Profiler`] by hand; what is not said, the environment says.
+#[must_use = "nothing is profiled before `start`"]
 pub struct ProfilerBuilder {
-    settings: Settings,
-    sink: Box<dyn Sink>,
-    engine: Arc<dyn Engine>,
+    variables: HashMap<&'static str, String>,
+    settings: Option<Settings>,
+    labels: BTreeMap<String, String>,
+    sink: Option<Box<dyn Sink>>,
+    engine: Option<Arc<dyn Engine>>,
+    recorders: Vec<Arc<dyn Recorder>>,
     handle_sigterm: bool,
 }
 
@@ -44,20 +50,7 @@ impl Profiler {
     /// wrong becomes one warning and a profiler that is off, and `FLAMBEAU_PROFILING=off` one
     /// that is off without a word.
     pub async fn from_env() -> Self {
-        match Settings::read(|name| std::env::var(name).ok()) {
-            Ok((settings, destination)) => match sink(destination) {
-                Some(sink) => ProfilerBuilder::new(settings, sink).start().await,
-                None => Self::off(),
-            },
-            Err(error @ SettingsError::Off) => {
-                debug!(%error, "not profiling");
-                Self::off()
-            }
-            Err(error) => {
-                warn!(%error, "not profiling");
-                Self::off()
-            }
-        }
+        Self::builder().start().await
     }
 
     /// A profiler that does nothing.
@@ -65,9 +58,17 @@ impl Profiler {
         Self(None)
     }
 
-    /// Describes a profiler that writes to a sink of your own.
-    pub fn builder(settings: Settings, sink: impl Sink) -> ProfilerBuilder {
-        ProfilerBuilder::new(settings, Box::new(sink))
+    /// Describes a profiler that differs from what the environment says.
+    pub fn builder() -> ProfilerBuilder {
+        ProfilerBuilder {
+            variables: HashMap::new(),
+            settings: None,
+            labels: BTreeMap::new(),
+            sink: None,
+            engine: None,
+            recorders: Vec::new(),
+            handle_sigterm: true,
+        }
     }
 
     /// Whether invocations are sampled.
@@ -114,36 +115,99 @@ impl Profiler {
         Profiled::new(handler, self.0.clone())
     }
 
-    /// Closes a snapshot now and tries to write everything within `limit`.
-    pub async fn flush(&self, limit: Duration) {
-        if let Some(session) = &self.0 {
-            Arc::clone(session).flush(Some(Instant::now() + limit)).await;
+    /// Closes a snapshot of every type over the time since the last one, and writes everything
+    /// that waits; how many snapshots were written and acknowledged.
+    ///
+    /// # Errors
+    /// [`FlushError`]: what could not be written within `limit` is kept for the next flush.
+    pub async fn flush(&self, limit: Duration) -> Result<usize, FlushError> {
+        match &self.0 {
+            Some(session) => session.flush(Some(Instant::now() + limit)).await,
+            None => Ok(0),
         }
     }
 
     /// Closes and writes the last snapshot, and ends sampling for good.
     ///
     /// For a shutdown handler of your own; see [`ProfilerBuilder::handle_sigterm`].
-    pub async fn stop(&self, limit: Duration) {
-        self.flush(limit).await;
+    ///
+    /// # Errors
+    /// As [`Profiler::flush`]; sampling ends in any case.
+    pub async fn stop(&self, limit: Duration) -> Result<usize, FlushError> {
+        let flushed = self.flush(limit).await;
         if let Some(session) = self.0.clone() {
             let stopping = tokio::task::spawn_blocking(move || session.stop());
             if let Err(error) = stopping.await {
                 warn!(%error, "the profiler did not stop");
             }
         }
+        flushed
+    }
+
+    /// The state behind it, for what drives it without invocations.
+    pub(crate) fn session(&self) -> Option<&Arc<Session>> {
+        self.0.as_ref()
     }
 }
 
 impl ProfilerBuilder {
-    fn new(settings: Settings, sink: Box<dyn Sink>) -> Self {
-        let engine = Arc::new(PprofEngine::new(settings.hz));
-        Self { settings, sink, engine, handle_sigterm: true }
+    /// Takes these settings and reads none from the environment.
+    pub fn settings(mut self, settings: Settings) -> Self {
+        self.settings = Some(settings);
+        self
+    }
+
+    /// Writes to this bucket, or below this folder if it is `file:///path`.
+    pub fn bucket(self, bucket: impl Into<String>) -> Self {
+        self.variable(environment::BUCKET, bucket)
+    }
+
+    /// What is profiled; else the function's name.
+    pub fn service(self, service: impl Into<String>) -> Self {
+        self.variable(environment::SERVICE, service)
+    }
+
+    /// Whose it is; else `default`.
+    pub fn tenant(self, tenant: impl Into<String>) -> Self {
+        self.variable(environment::TENANT, tenant)
+    }
+
+    /// Samples per second of CPU time.
+    pub fn hz(self, hz: u32) -> Self {
+        self.variable(environment::HZ, hz.to_string())
+    }
+
+    /// Active time between two snapshots, in whole seconds.
+    pub fn interval(self, interval: Duration) -> Self {
+        self.variable(environment::INTERVAL, interval.as_secs().to_string())
+    }
+
+    /// A label of every snapshot.
+    pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.labels.insert(key.into(), value.into());
+        self
+    }
+
+    /// Writes to a sink of your own.
+    pub fn sink(mut self, sink: impl Sink) -> Self {
+        self.sink = Some(Box::new(sink));
+        self
+    }
+
+    /// Adds one more profile type.
+    pub fn recorder(mut self, recorder: impl Recorder) -> Self {
+        self.recorders.push(Arc::new(recorder));
+        self
+    }
+
+    fn variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.variables.insert(name, value.into());
+        self
     }
 
     /// Samples with an engine of your own.
     pub fn engine(mut self, engine: impl Engine) -> Self {
-        self.engine = Arc::new(engine);
+        self.engine = Some(Arc::new(engine));
         self
     }
 
@@ -158,23 +222,63 @@ impl ProfilerBuilder {
         self
     }
 
-    /// Starts the engine; like [`Profiler::from_env`] it never fails.
+    /// Starts the engine. It never fails: what is missing or wrong becomes one warning and a
+    /// profiler that is off, and `FLAMBEAU_PROFILING=off` one that is off without a word.
     pub async fn start(self) -> Profiler {
-        let engine = Arc::clone(&self.engine);
-        let starting = tokio::task::spawn_blocking(move || engine.start());
-        let started =
-            starting.await.unwrap_or_else(|error| Err(EngineError::Failed(error.to_string())));
-        if let Err(error) = started {
-            warn!(%error, "not profiling");
-            return Profiler::off();
+        let handle_sigterm = self.handle_sigterm;
+        let Some(session) = self.session() else { return Profiler::off() };
+        match worker::start(&session, handle_sigterm).await {
+            Ok(()) => Profiler(Some(session)),
+            Err(error) => {
+                warn!(%error, "not profiling");
+                Profiler::off()
+            }
         }
-        let session = Arc::new(Session::new(self.settings, self.engine, self.sink));
-        session.read_steering(None).await;
-        if self.handle_sigterm {
-            flush_at_the_end(Arc::clone(&session)).await;
-        }
-        Profiler(Some(session))
     }
+
+    fn session(mut self) -> Option<Arc<Session>> {
+        let (mut settings, destination) = match self.resolve() {
+            Ok(resolved) => resolved,
+            Err(error @ SettingsError::Off) => {
+                debug!(%error, "not profiling");
+                return None;
+            }
+            Err(error) => {
+                warn!(%error, "not profiling");
+                return None;
+            }
+        };
+        settings.labels.append(&mut self.labels);
+        let sink = match self.sink {
+            Some(sink) => sink,
+            None => sink(destination?)?,
+        };
+        let engine = match self.engine {
+            Some(engine) => engine,
+            None => default_engine(&settings),
+        };
+        Some(Arc::new(Session::new(settings, engine, self.recorders, sink)))
+    }
+
+    /// Settings as given or as read, and where to write if that is to be read too.
+    fn resolve(&mut self) -> Result<(Settings, Option<Destination>), SettingsError> {
+        if let Some(settings) = self.settings.take() {
+            let bucket = self.variables.get(environment::BUCKET);
+            return Ok((settings, bucket.map(|bucket| Destination::parse(bucket))));
+        }
+        let own_sink = self.sink.is_some();
+        let variable = |name: &str| {
+            let said = self.variables.get(name).cloned();
+            let read = said.or_else(|| std::env::var(name).ok());
+            // A sink of one's own needs no bucket.
+            read.or_else(|| (own_sink && name == environment::BUCKET).then(|| "none".into()))
+        };
+        Settings::read(variable).map(|(settings, destination)| (settings, Some(destination)))
+    }
+}
+
+fn default_engine(settings: &Settings) -> Arc<dyn Engine> {
+    Arc::new(PprofEngine::new(settings.hz))
 }
 
 fn sink(destination: Destination) -> Option<Box<dyn Sink>> {

@@ -45,7 +45,8 @@ where
     }
 
     fn call(&mut self, event: LambdaEvent<E>) -> Self::Future {
-        let invocation = self.session.as_ref().map(Session::begin);
+        let deadline = event.context.deadline();
+        let invocation = self.session.as_ref().map(|session| session.begin(Some(deadline)));
         ProfiledFuture { inner: self.inner.call(event), invocation }
     }
 }
@@ -68,7 +69,7 @@ impl<F: Future> Future for ProfiledFuture<F> {
         let due = this.invocation.take().and_then(Invocation::finish);
         // The answer is still to be sent, so nobody waits here.
         if let (Some(session), Ok(runtime)) = (due, Handle::try_current()) {
-            runtime.spawn(session.flush(None));
+            runtime.spawn(async move { drop(session.flush(None).await) });
         }
         Poll::Ready(output)
     }
@@ -116,7 +117,7 @@ where
 
     fn call(&mut self, invocation: LambdaInvocation) -> Self::Future {
         let deadline = invocation.context.deadline();
-        let running = self.session.as_ref().map(Session::begin);
+        let running = self.session.as_ref().map(|session| session.begin(Some(deadline)));
         AfterAnswerFuture {
             inner: self.inner.call(invocation),
             running,
@@ -154,7 +155,7 @@ where
             let due = this.running.take().and_then(Invocation::finish);
             let until = flush_deadline(*this.deadline);
             *this.flush = due.zip(until).map(|(session, until)| {
-                let flush: Flush = Box::pin(session.flush(Some(until)));
+                let flush: Flush = Box::pin(async move { drop(session.flush(Some(until)).await) });
                 flush
             });
         }

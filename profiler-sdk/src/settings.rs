@@ -8,11 +8,8 @@ use flambeau_layout::{ServiceName, TenantId, environment};
 /// Samples per second of CPU time, where nothing else is set.
 pub const DEFAULT_HZ: u32 = 99;
 
-/// Time between two snapshots, where nothing else is set.
+/// Active time between two snapshots, where nothing else is set.
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Functions with less memory are not profiled: the engine takes about 120 MB of its own.
-pub const MIN_MEMORY_MB: u32 = 256;
 
 /// Whom to profile, how, and where the snapshots go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,11 +20,14 @@ pub struct Settings {
     pub service: ServiceName,
     /// Samples per second of CPU time; more than the kernel's timer tick is cut down to it.
     pub hz: u32,
-    /// Least time between two snapshots.
+    /// Active time between two snapshots: only while invocations run does it pass.
     pub interval: Duration,
     /// Whether the service's owners may steer interval and sampled share by an
     /// object beside the snapshots; reading it takes a permission of its own.
     pub steering: bool,
+    /// Whether functions are named, from symbol tables, before a snapshot is written. Without,
+    /// it has addresses and build ids, for somebody with the binary to name.
+    pub symbols: bool,
     /// Labels of every snapshot.
     pub labels: BTreeMap<String, String>,
 }
@@ -60,14 +60,6 @@ pub enum SettingsError {
         /// What it should be.
         expected: String,
     },
-    /// The function is too small to carry the engine.
-    #[error(
-        "{found} MB of memory are too few for the profiler; give the function {MIN_MEMORY_MB} MB or set FLAMBEAU_PROFILING=off"
-    )]
-    TooSmall {
-        /// The function's memory size in MB.
-        found: u32,
-    },
 }
 
 impl Settings {
@@ -84,10 +76,6 @@ impl Settings {
         }
         let destination =
             variable(environment::BUCKET).ok_or(SettingsError::Missing(environment::BUCKET))?;
-        let memory: Option<u32> = parsed(&variable, "AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "a number")?;
-        if let Some(found) = memory.filter(|found| *found < MIN_MEMORY_MB) {
-            return Err(SettingsError::TooSmall { found });
-        }
         let seconds: Option<u64> = parsed(&variable, environment::INTERVAL, "whole seconds")?;
         let hz: Option<u32> = parsed(&variable, environment::HZ, "samples per second")?;
         let settings = Self {
@@ -96,6 +84,7 @@ impl Settings {
             hz: hz.unwrap_or(DEFAULT_HZ).max(1),
             interval: seconds.map_or(DEFAULT_INTERVAL, Duration::from_secs),
             steering: variable(environment::STEERING).is_some_and(|value| !is_off(&value)),
+            symbols: !variable(environment::SYMBOLS).is_some_and(|value| is_off(&value)),
             labels: labels(&variable),
         };
         Ok((settings, Destination::parse(&destination)))
@@ -103,7 +92,7 @@ impl Settings {
 }
 
 impl Destination {
-    fn parse(text: &str) -> Self {
+    pub(crate) fn parse(text: &str) -> Self {
         match text.strip_prefix("file://") {
             Some(path) => Self::Directory(path.into()),
             None => Self::Bucket(text.to_owned()),
@@ -157,6 +146,7 @@ fn labels(variable: &impl Fn(&str) -> Option<String>) -> BTreeMap<String, String
         ("memory", variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")),
         ("arch", Some(architecture().to_owned())),
         ("runtime", Some("rust".to_owned())),
+        ("init_type", variable("AWS_LAMBDA_INITIALIZATION_TYPE")),
     ];
     let known = told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
     known.collect()
@@ -201,13 +191,14 @@ mod tests {
             ("FLAMBEAU_HZ", "199"),
             ("FLAMBEAU_INTERVAL", "5"),
             ("FLAMBEAU_STEERING", "on"),
+            ("FLAMBEAU_SYMBOLS", "off"),
             ("AWS_LAMBDA_FUNCTION_NAME", "f"),
         ])
         .unwrap();
         assert_eq!(destination, Destination::Directory("/some/where".into()));
         assert_eq!((settings.tenant.as_str(), settings.service.as_str()), ("t", "s"));
         assert_eq!((settings.hz, settings.interval), (199, Duration::from_secs(5)));
-        assert!(settings.steering);
+        assert!(settings.steering && !settings.symbols);
     }
 
     #[test]
@@ -220,17 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn small_functions_and_bad_values_are_refused() {
-        let sized = |memory| {
-            read(&[
-                ("FLAMBEAU_BUCKET", "b"),
-                ("FLAMBEAU_SERVICE", "s"),
-                ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", memory),
-            ])
-        };
-        assert!(sized("256").is_ok());
-        assert_eq!(sized("255"), Err(SettingsError::TooSmall { found: 255 }));
-        assert!(matches!(sized("big"), Err(SettingsError::Malformed { .. })));
+    fn bad_values_are_refused() {
         let hz = [("FLAMBEAU_BUCKET", "b"), ("FLAMBEAU_SERVICE", "s"), ("FLAMBEAU_HZ", "-1")];
         assert!(matches!(read(&hz), Err(SettingsError::Malformed { .. })));
     }

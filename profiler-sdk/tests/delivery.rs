@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use flambeau_layout::{Note, SnapshotKey, SnapshotNote};
@@ -13,7 +13,8 @@ use flambeau_profile::proto::{Profile, Sample, ValueType};
 use flambeau_profile::{Limits, decode};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 use profiler_sdk::{
-    Engine, EngineError, Profiler, PutFuture, Receipt, Settings, Sink, SinkError, SteeringFuture,
+    Engine, EngineError, FlushError, Profiler, PutFuture, Receipt, Settings, Sink, SinkError,
+    SteeringFuture,
 };
 use tower::{Service, ServiceExt};
 
@@ -102,12 +103,15 @@ fn settings(interval: Duration) -> Settings {
         hz: 99,
         interval,
         steering: false,
+        symbols: true,
         labels: BTreeMap::from([("version".to_owned(), "7".to_owned())]),
     }
 }
 
 async fn profiler(interval: Duration, sink: &Scripted) -> Profiler {
-    Profiler::builder(settings(interval), sink.clone())
+    Profiler::builder()
+        .settings(settings(interval))
+        .sink(sink.clone())
         .engine(Counter::default())
         .handle_sigterm(false)
         .start()
@@ -179,10 +183,10 @@ async fn before_the_interval_nothing_is_closed_and_nothing_is_lost() {
         invoke(&profiler).await;
     }
     assert!(sink.attempts().is_empty());
-    profiler.stop(PATIENCE).await;
+    profiler.stop(PATIENCE).await.unwrap();
     assert_eq!(sink.seqs(), [0]);
     assert_eq!(opened(&sink.attempts()[0].1).0.sample[0].value, [5]);
-    profiler.flush(PATIENCE).await;
+    profiler.flush(PATIENCE).await.unwrap();
     assert_eq!(sink.seqs(), [0], "an empty snapshot was written");
 }
 
@@ -193,12 +197,12 @@ async fn a_retry_repeats_key_and_bytes() {
     sink.answer([unreachable(), unreachable(), Ok(there)]);
     let profiler = profiler(Duration::from_secs(3600), &sink).await;
     invoke(&profiler).await;
-    profiler.flush(PATIENCE).await;
+    profiler.flush(PATIENCE).await.unwrap();
     let attempts = sink.attempts();
     assert_eq!(attempts.len(), 3);
     assert!(attempts.iter().all(|attempt| *attempt == attempts[0]));
     invoke(&profiler).await;
-    profiler.flush(PATIENCE).await;
+    profiler.flush(PATIENCE).await.unwrap();
     let (_, note) = opened(&sink.attempts()[3].1);
     assert_eq!(note.offset_millis, Some(-5000), "the clock's offset is told next time");
 }
@@ -208,10 +212,11 @@ async fn what_was_refused_waits_for_the_next_flush() {
     let sink = Scripted::default();
     sink.answer([Err(SinkError::Refused("no permission".into()))]);
     let profiler = profiler(Duration::from_secs(3600), &sink).await;
-    for _ in 0..2 {
-        invoke(&profiler).await;
-        profiler.flush(PATIENCE).await;
-    }
+    invoke(&profiler).await;
+    let refused = profiler.flush(PATIENCE).await;
+    assert!(matches!(refused, Err(FlushError::NotWritten(_))), "{refused:?}");
+    invoke(&profiler).await;
+    assert_eq!(profiler.flush(PATIENCE).await, Ok(2));
     assert_eq!(sink.seqs(), [0, 0, 1]);
 }
 
@@ -222,13 +227,13 @@ async fn dropped_snapshots_are_told() {
     let profiler = profiler(Duration::from_secs(3600), &sink).await;
     for _ in 0..40 {
         invoke(&profiler).await;
-        profiler.flush(PATIENCE).await;
+        profiler.flush(PATIENCE).await.unwrap_err();
     }
     sink.down.store(false, SeqCst);
     sink.attempts.lock().unwrap().clear();
     for _ in 0..2 {
         invoke(&profiler).await;
-        profiler.flush(PATIENCE).await;
+        profiler.flush(PATIENCE).await.unwrap();
     }
     let held = sink.attempts();
     let told: u64 = held.iter().map(|(_, bytes)| opened(bytes).1.dropped).sum();
@@ -270,7 +275,7 @@ async fn overlapping_invocations_are_one_span() {
 
 async fn steered(sink: &Scripted) -> Profiler {
     let settings = Settings { steering: true, ..settings(Duration::from_secs(3600)) };
-    let builder = Profiler::builder(settings, sink.clone());
+    let builder = Profiler::builder().settings(settings).sink(sink.clone());
     builder.engine(Counter::default()).handle_sigterm(false).start().await
 }
 
@@ -286,7 +291,7 @@ async fn one_environment_of_many_stands_for_all_of_them() {
         steer(&sink, r#"{"v":1,"one_in":2}"#);
         let profiler = steered(&sink).await;
         invoke(&profiler).await;
-        profiler.flush(PATIENCE).await;
+        profiler.flush(PATIENCE).await.unwrap();
         if let Some((_, bytes)) = sink.attempts().first() {
             let (profile, note) = opened(bytes);
             assert_eq!((profile.sample[0].value[0], note.weight), (2, 2));
@@ -303,10 +308,10 @@ async fn what_is_steered_holds_from_the_next_span_on() {
     let profiler = steered(&sink).await;
     steer(&sink, r#"{"v":1,"interval_secs":5,"one_in":1}"#);
     invoke(&profiler).await;
-    profiler.flush(PATIENCE).await;
+    profiler.flush(PATIENCE).await.unwrap();
     steer(&sink, "rubbish");
     invoke(&profiler).await;
-    profiler.flush(PATIENCE).await;
+    profiler.flush(PATIENCE).await.unwrap();
     assert_eq!(sink.seqs(), [0, 1], "rubbish changes nothing");
     let keys = sink.steering_keys.lock().unwrap().clone();
     assert_eq!(keys, ["config/t/s.json"; 3], "at the start and behind each flush");
@@ -317,7 +322,7 @@ async fn steering_that_is_off_reads_nothing() {
     let sink = Scripted::default();
     let profiler = profiler(Duration::from_secs(3600), &sink).await;
     invoke(&profiler).await;
-    profiler.flush(PATIENCE).await;
+    profiler.flush(PATIENCE).await.unwrap();
     assert!(sink.steering_keys.lock().unwrap().is_empty());
 }
 
@@ -342,11 +347,11 @@ impl Engine for Broken {
 async fn a_broken_engine_leaves_the_function_alone() {
     for panics in [false, true] {
         let sink = Scripted::default();
-        let builder = Profiler::builder(settings(Duration::ZERO), sink.clone());
+        let builder = Profiler::builder().settings(settings(Duration::ZERO)).sink(sink.clone());
         let profiler = builder.engine(Broken { panics }).handle_sigterm(false).start().await;
         assert!(!profiler.is_on());
         invoke(&profiler).await;
-        profiler.stop(PATIENCE).await;
+        profiler.stop(PATIENCE).await.unwrap();
         assert!(sink.attempts().is_empty());
     }
 }
@@ -368,11 +373,38 @@ impl Engine for PanicsLater {
 #[tokio::test]
 async fn a_panic_of_the_engine_stays_there() {
     let sink = Scripted::default();
-    let builder = Profiler::builder(settings(Duration::ZERO), sink.clone());
+    let builder = Profiler::builder().settings(settings(Duration::ZERO)).sink(sink.clone());
     let profiler = builder.engine(PanicsLater).handle_sigterm(false).start().await;
     for _ in 0..2 {
         invoke(&profiler).await;
-        profiler.flush(PATIENCE).await;
+        let failed = profiler.flush(PATIENCE).await;
+        assert!(matches!(failed, Err(FlushError::NotClosed(_))), "{failed:?}");
     }
     assert!(sink.attempts().is_empty());
+}
+
+/// An invocation that outlasts the interval, or comes close to its deadline, is not left to
+/// its end: that may be a kill. The function's runtime is blocked all the while.
+#[tokio::test]
+async fn a_long_invocation_is_written_in_its_midst() {
+    for (interval, left) in [(Duration::from_millis(20), 3600), (Duration::from_secs(3600), 1)] {
+        let sink = Scripted::default();
+        let profiler = profiler(interval, &sink).await;
+        let seen = sink.clone();
+        let mut profiled = profiler.wrap(service_fn(move |_: LambdaEvent<u32>| {
+            let seen = seen.clone();
+            async move {
+                let begun = Instant::now();
+                while seen.attempts().is_empty() && begun.elapsed() < PATIENCE {
+                    std::thread::sleep(Duration::from_millis(2));
+                }
+                Ok::<usize, std::convert::Infallible>(seen.attempts().len())
+            }
+        }));
+        let mut context = Context::default();
+        let deadline = SystemTime::now() + Duration::from_secs(left);
+        context.deadline = deadline.duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let event = LambdaEvent::new(0, context);
+        assert_ne!(profiled.ready().await.unwrap().call(event).await.unwrap(), 0);
+    }
 }

@@ -80,10 +80,11 @@ async fn start(folder: &Path) -> Profiler {
         hz: 100,
         interval: Duration::from_secs(3600),
         steering: false,
+        symbols: true,
         labels: BTreeMap::new(),
     };
     let sink = DirectorySink::new(folder);
-    Profiler::builder(settings, sink).handle_sigterm(false).start().await
+    Profiler::builder().settings(settings).sink(sink).handle_sigterm(false).start().await
 }
 
 fn files(folder: &Path) -> Vec<PathBuf> {
@@ -138,9 +139,9 @@ async fn samples_say_what_ran_under_which_label() {
     outside();
     invoke(&profiler).await;
     outside();
-    profiler.flush(PATIENCE).await;
+    profiler.flush(PATIENCE).await.unwrap();
     invoke(&profiler).await;
-    profiler.stop(PATIENCE).await;
+    profiler.stop(PATIENCE).await.unwrap();
     // A late signal must not end the process.
     // SAFETY: a plain system call.
     unsafe { libc::raise(libc::SIGPROF) };

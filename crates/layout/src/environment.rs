@@ -21,6 +21,8 @@ pub const PROFILING: &str = "FLAMBEAU_PROFILING";
 pub const INTERVAL: &str = "FLAMBEAU_INTERVAL";
 /// Samples per second of CPU time.
 pub const HZ: &str = "FLAMBEAU_HZ";
+/// Whether the SDK names functions: `off` leaves addresses.
+pub const SYMBOLS: &str = "FLAMBEAU_SYMBOLS";
 /// `on` lets an instrumented function read its service's
 /// [`Steering`](crate::Steering).
 pub const STEERING: &str = "FLAMBEAU_STEERING";

@@ -36,7 +36,7 @@ pub use ids::{BlockId, BootId, EnvId, Identity, IdentityHash, SegmentId};
 pub use implied::implied_type;
 pub use mark::CommitMark;
 pub use name::{LayoutError, ProfileType, ServiceName, TenantId};
-pub use note::{BlockNote, Note, NoteError, SnapshotNote};
+pub use note::{BlockNote, Note, NoteError, ProfilerNote, SnapshotNote};
 pub use object::{MergedKey, ObjectRange, SegmentKey};
 pub use parked::{ParkReason, ParkedKey, ParkedNote};
 pub use snapshot::{SnapshotKey, SnapshotShape};

@@ -81,6 +81,34 @@ pub struct SnapshotNote {
     /// How the last invocation in it ended, when not well: `timeout`, `panic`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outcome: Option<String>,
+    /// What taking and writing profiles cost the function, and how well it went.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub profiler: Option<ProfilerNote>,
+}
+
+/// A profiler's account of itself since its last snapshot. None of it is a label: it differs
+/// from snapshot to snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProfilerNote {
+    /// CPU time of the profiler's own thread, in nanoseconds; samples are not in it.
+    pub cpu_nanos: u64,
+    /// Bytes of snapshots closed before this one and written or dropped since.
+    pub bytes: u64,
+    /// Samples taken.
+    pub samples: u64,
+    /// Samples lost for want of room.
+    pub dropped: u64,
+    /// Stacks cut short.
+    pub truncated: u64,
+    /// Periods that ended before the sample of the last one was taken; samples count them.
+    pub overruns: u64,
+    /// Samples per second of CPU time asked for.
+    pub requested_hz: u32,
+    /// Samples per second of CPU time taken, rounded.
+    pub achieved_hz: u32,
+    /// How stacks are read.
+    pub unwinder: String,
 }
 
 fn is_zero(count: &u64) -> bool {

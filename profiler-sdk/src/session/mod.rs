@@ -1,0 +1,270 @@
+//! One profiled process: when to sample, when to close a snapshot, and how it gets away.
+
+mod clock;
+mod deliver;
+mod outbox;
+mod snapshot;
+pub(crate) mod worker;
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
+
+use flambeau_layout::{ProfilerNote, SteeringKey};
+use tracing::{debug, warn};
+
+use crate::engine::{Engine, EngineReport};
+use crate::names;
+use crate::recorder::Recorder;
+use crate::settings::Settings;
+use crate::sink::{Sink, SinkError};
+use crate::steering::{Share, Steered};
+use clock::{Now, Spans};
+use deliver::{Delivery, left};
+use outbox::Outbox;
+use snapshot::{About, CloseError, Part, Writer};
+use worker::Worker;
+
+pub use clock::MAX_DELAY;
+pub use outbox::{MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS};
+
+/// Time that reading the steering may take.
+const STEERING_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Time before an invocation's deadline at which what was sampled so far is written: the
+/// process may be killed at the deadline.
+pub const DEADLINE_FLUSH: Duration = Duration::from_millis(500);
+
+/// Why a flush wrote less than there was.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum FlushError {
+    /// The samples could not be made a snapshot.
+    #[error("no profile snapshot could be closed: {0}")]
+    NotClosed(String),
+    /// A snapshot could not be written; it is kept for the next flush.
+    #[error("a profile snapshot could not be written and is kept for later: {0}")]
+    NotWritten(#[from] SinkError),
+    /// It was not over in time; it goes on in the background.
+    #[error("the flush was not over in time; it goes on in the background")]
+    Late,
+}
+
+/// The state behind a [`Profiler`](crate::Profiler) that is on.
+pub(crate) struct Session {
+    settings: Settings,
+    engine: Arc<dyn Engine>,
+    recorders: Vec<Arc<dyn Recorder>>,
+    now: Now,
+    spans: Spans,
+    writer: Writer,
+    next_seq: AtomicU64,
+    delivery: Delivery,
+    steered: Steered,
+    /// Of the snapshots before: CPU time of the worker, and bytes.
+    spent_cpu: AtomicU64,
+    spent_bytes: AtomicU64,
+    worker: OnceLock<Worker>,
+}
+
+impl Session {
+    pub(crate) fn new(
+        settings: Settings,
+        engine: Arc<dyn Engine>,
+        recorders: Vec<Arc<dyn Recorder>>,
+        sink: Box<dyn Sink>,
+    ) -> Self {
+        Self {
+            writer: Writer::new(&settings),
+            settings,
+            engine,
+            recorders,
+            now: clock::machine(),
+            spans: Spans::new(),
+            next_seq: AtomicU64::new(0),
+            delivery: Delivery::new(sink, Outbox::default()),
+            steered: Steered::new(),
+            spent_cpu: AtomicU64::new(0),
+            spent_bytes: AtomicU64::new(0),
+            worker: OnceLock::new(),
+        }
+    }
+
+    /// An invocation begins, which must end by `deadline` if that is given; it ends when the
+    /// guard goes, also by a panic or a cancellation.
+    pub(crate) fn begin(self: &Arc<Self>, deadline: Option<SystemTime>) -> Invocation {
+        if self.spans.begin((self.now)(), deadline, || self.share()) {
+            self.engine.resume();
+        }
+        if let (Some(worker), Some(wake)) = (self.worker.get(), self.next_wake()) {
+            worker.wake_in(wake);
+        }
+        Invocation(Arc::clone(self))
+    }
+
+    fn end(&self) {
+        if self.spans.end((self.now)()) {
+            self.engine.pause();
+        }
+    }
+
+    /// Whether a snapshot should be closed now, between two invocations.
+    pub(crate) fn is_due(&self) -> bool {
+        !self.spans.is_running() && self.spans.is_due((self.now)(), self.interval())
+    }
+
+    /// Asks for a snapshot now, and waits until everything is written or `until` has come.
+    pub(crate) async fn flush(&self, until: Option<Instant>) -> Result<usize, FlushError> {
+        match self.worker.get() {
+            Some(worker) => worker.flush(until).await,
+            None => Ok(0),
+        }
+    }
+
+    /// Ends sampling for good; what waits can still be flushed.
+    pub(crate) fn stop(&self) {
+        self.engine.stop();
+    }
+
+    fn interval(&self) -> Duration {
+        self.steered.interval(&self.settings)
+    }
+
+    /// What a span that begins now is to this boot; all of it, if no boot can be drawn.
+    fn share(&self) -> Share {
+        match self.writer.ids() {
+            Ok((_, boot)) => self.steered.share(boot),
+            Err(_) => Share { sampled: true, weight: 1 },
+        }
+    }
+
+    /// When the running invocation needs a flush in its midst, counted from now.
+    fn next_wake(&self) -> Option<Duration> {
+        let missing = self.spans.missing((self.now)(), self.interval())?;
+        let ahead = self.spans.deadline().map(|deadline| {
+            let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
+            left.saturating_sub(DEADLINE_FLUSH)
+        });
+        Some(ahead.map_or(missing, |ahead| ahead.min(missing)))
+    }
+
+    /// Closes a snapshot and writes what waits; the worker's part of [`Session::flush`].
+    async fn close_and_deliver(&self, until: Option<Instant>) -> Result<usize, FlushError> {
+        let closed = self.close_or_complain();
+        let written = self.delivery.deliver(until).await?;
+        self.read_steering(until).await;
+        closed.map(|()| written)
+    }
+
+    /// An engine or a recorder that panics costs its samples, not the worker.
+    fn close_or_complain(&self) -> Result<(), FlushError> {
+        let closing = std::panic::AssertUnwindSafe(|| self.close());
+        let why = match std::panic::catch_unwind(closing) {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "it panicked".to_owned(),
+        };
+        warn!(error = %why, "no profile snapshot could be closed");
+        Err(FlushError::NotClosed(why))
+    }
+
+    fn close(&self) -> Result<(), CloseError> {
+        let seq = self.next_seq.load(Relaxed);
+        let parts = self.collect(seq)?;
+        let Some(span) = self.spans.take((self.now)(), !parts.is_empty()) else { return Ok(()) };
+        let about = About {
+            seq,
+            span,
+            offset_millis: self.delivery.offset_millis(),
+            dropped: self.delivery.outbox().take_untold(),
+            outcome: None,
+            profiler: self.account(),
+        };
+        let closed = self.writer.close(&self.settings, parts, &about)?;
+        self.next_seq.store(seq + 1, Relaxed);
+        debug!(key = closed.key, bytes = closed.bytes.len(), "closed a profile snapshot");
+        self.spent_bytes.fetch_add(closed.bytes.len() as u64, Relaxed);
+        if self.delivery.outbox().push(closed) {
+            warn!("a profile snapshot was dropped: too many could not be written");
+        }
+        self.engine.release(seq);
+        Ok(())
+    }
+
+    /// What there is to tell. Gauges alone are no reason for a snapshot.
+    fn collect(&self, seq: u64) -> Result<Vec<Part>, CloseError> {
+        let cpu = self.engine.collect(seq)?;
+        let mut parts = Vec::new();
+        if let Some(profile) = cpu {
+            parts.push(Part { name: "cpu", profile, temporality: Default::default() });
+        }
+        for recorder in &self.recorders {
+            if let Some(profile) = recorder.collect() {
+                let (name, temporality) = (recorder.profile_type(), recorder.temporality());
+                parts.push(Part { name, profile, temporality });
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The profiler's account since the last snapshot.
+    fn account(&self) -> ProfilerNote {
+        let EngineReport {
+            requested_hz,
+            achieved_hz,
+            samples,
+            dropped,
+            truncated,
+            overruns,
+            unwinder,
+            ..
+        } = self.engine.report();
+        if names::refused() > 0 {
+            debug!(count = names::refused(), "scopes ran without their labels");
+        }
+        let cpu = worker::thread_cpu_nanos();
+        ProfilerNote {
+            cpu_nanos: cpu.saturating_sub(self.spent_cpu.swap(cpu, Relaxed)),
+            bytes: self.spent_bytes.swap(0, Relaxed),
+            samples,
+            dropped,
+            truncated,
+            overruns,
+            requested_hz: requested_hz.round() as u32,
+            achieved_hz: achieved_hz.round() as u32,
+            unwinder: unwinder.to_owned(),
+        }
+    }
+
+    /// Reads what the service's owners want, where that is switched on; what cannot be read in
+    /// time changes nothing.
+    async fn read_steering(&self, until: Option<Instant>) {
+        if !self.settings.steering {
+            return;
+        }
+        let Settings { tenant, service, .. } = self.settings.clone();
+        let key = SteeringKey { tenant, service }.to_string();
+        let allowed = until.map_or(STEERING_TIMEOUT, |until| left(until).min(STEERING_TIMEOUT));
+        match self.delivery.steering(&key, allowed).await {
+            Ok(document) => self.steered.take(document.as_deref()),
+            Err(error) => debug!(%error, "steering could not be read"),
+        }
+    }
+}
+
+/// A running invocation.
+pub(crate) struct Invocation(Arc<Session>);
+
+impl Invocation {
+    /// Ends it, and gives the session if a snapshot is due.
+    pub(crate) fn finish(self) -> Option<Arc<Session>> {
+        let session = Arc::clone(&self.0);
+        drop(self);
+        session.is_due().then_some(session)
+    }
+}
+
+impl Drop for Invocation {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
