@@ -71,6 +71,12 @@ async fn handle(event: LambdaEvent<Value>) -> Result<Value, Error> {
             Ok(Value::Null)
         }
         "fill" => Ok(fill_memory()),
+        "remember" => {
+            let file = std::env::temp_dir().join("memory");
+            let before = std::fs::read_to_string(&file).unwrap_or_default();
+            std::fs::write(file, "still here").unwrap();
+            Ok(Value::String(before))
+        }
         "speak" => {
             println!("a word on stdout");
             Ok(Value::Null)
@@ -255,6 +261,19 @@ async fn the_deadline_kills_and_the_next_invocation_starts_anew() {
     assert_eq!(process_state(pid), None, "the process outlived its deadline");
     let after = invoke(&function, json!({ "do": "describe" })).await;
     assert!(after.is_ok() && after.init_ms.is_some());
+}
+
+#[tokio::test]
+async fn temporary_files_outlive_a_process_and_end_with_the_sandbox() {
+    let function = builder().build().unwrap();
+    let remember = || invoke(&function, json!({ "do": "remember" }));
+    assert_eq!(answer(&remember().await), "");
+    assert_eq!(invoke(&function, json!({ "do": "exit" })).await.status, InvokeStatus::Crashed);
+    assert_eq!(answer(&remember().await), "still here");
+    function.shutdown(ShutdownReason::Spindown).await;
+    assert_eq!(answer(&remember().await), "");
+    let other = builder().build().unwrap();
+    assert_eq!(answer(&invoke(&other, json!({ "do": "remember" })).await), "");
 }
 
 #[tokio::test]

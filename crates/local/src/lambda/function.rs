@@ -1,10 +1,12 @@
 //! A function: what to run, and the environment it runs in.
 
 use std::env;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tempfile::TempDir;
 use tokio::sync::Mutex;
 
 use super::MAX_EVENT_BYTES;
@@ -15,9 +17,9 @@ use super::environment::{
 use super::outcome::{InvokeError, InvokeOutcome, InvokeStatus};
 use super::state::ShutdownReason;
 
-/// Variables of our own environment that a function may see: it needs programs and temporary
-/// files, and nothing else that a developer's shell happens to hold.
-const INHERITED: [&str; 4] = ["PATH", "TMPDIR", "LANG", "RUST_BACKTRACE"];
+/// Variables of our own environment that a function may see: it needs programs
+/// and nothing else that a developer's shell happens to hold.
+const INHERITED: [&str; 3] = ["PATH", "LANG", "RUST_BACKTRACE"];
 
 /// A Lambda function on this machine, with at most one environment at a time: concurrent
 /// invocations wait for each other.
@@ -26,6 +28,8 @@ const INHERITED: [&str; 4] = ["PATH", "TMPDIR", "LANG", "RUST_BACKTRACE"];
 pub struct Function {
     blueprint: Blueprint,
     environment: Mutex<Option<Box<Environment>>>,
+    /// The sandbox's `/tmp`, which outlives a process that was killed in it.
+    scratch: TempDir,
 }
 
 /// Describes a [`Function`].
@@ -102,7 +106,9 @@ impl Function {
     /// The next invocation starts a new one.
     pub async fn shutdown(&self, reason: ShutdownReason) -> Option<ShutdownOutcome> {
         let mut environment = self.environment.lock().await.take()?;
-        Some(environment.shutdown(reason).await)
+        let outcome = environment.shutdown(reason).await;
+        empty(self.scratch.path());
+        Some(outcome)
     }
 }
 
@@ -149,8 +155,8 @@ impl FunctionBuilder {
         self
     }
 
-    /// The memory size the function is told; 512 by default (AWS starts at 128, where the
-    /// profiler's engine does not fit). See
+    /// The memory size the function is told; 512 by default (AWS starts at 128, too
+    /// little for some). See
     /// [`FunctionBuilder::enforce_memory`].
     pub fn memory_mb(mut self, megabytes: u32) -> Self {
         self.memory_mb = megabytes;
@@ -174,9 +180,12 @@ impl FunctionBuilder {
     /// The function; nothing is started before its first invocation.
     ///
     /// # Errors
-    /// [`InvokeError::Random`] if the system gives no random bytes.
+    /// [`InvokeError::Random`] if the system gives no random bytes, [`InvokeError::Scratch`] if
+    /// no folder can be made for temporary files.
     pub fn build(self) -> Result<Function, InvokeError> {
+        let scratch = TempDir::with_prefix("lambda-").map_err(InvokeError::Scratch)?;
         let mut variables = self.reserved_variables()?;
+        variables.push(("TMPDIR".to_owned(), scratch.path().to_string_lossy().into_owned()));
         variables.extend(self.variables);
         let arn = format!("arn:aws:lambda:{}:000000000000:function:{}", self.region, self.name);
         let limit = u64::from(self.memory_mb) << 20;
@@ -194,6 +203,7 @@ impl FunctionBuilder {
                 echo: self.echo,
             },
             environment: Mutex::new(None),
+            scratch,
         })
     }
 
@@ -220,6 +230,15 @@ impl FunctionBuilder {
             INHERITED.into_iter().filter_map(|name| Some((name.to_owned(), env::var(name).ok()?)));
         let reserved = reserved.map(|(name, value)| (name.to_owned(), value.to_owned()));
         Ok(inherited.chain(reserved).collect())
+    }
+}
+
+/// A new sandbox begins with nothing; what cannot be removed is removed with the function.
+fn empty(folder: &Path) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        let _ =
+            if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
     }
 }
 

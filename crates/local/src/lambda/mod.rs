@@ -13,8 +13,9 @@
 //! | timeout | `SIGKILL` at the deadline; the next invocation starts a new environment |
 //! | memory | optional: resident memory polled, `SIGKILL` above the limit ([`FunctionBuilder::enforce_memory`]) |
 //! | shutdown | no extension: `SIGKILL`; internal extension: `SIGTERM`, 500 ms; external extensions: `SIGTERM`, 300 ms, then `SHUTDOWN` events within 2 s in all |
+//! | `/tmp` | a folder of the function's own (`TMPDIR`), which outlives a killed process and is emptied by a shutdown |
 //!
-//! Not imitated: CPU shares by memory size, a private `/tmp`, response streaming (a streamed
+//! Not imitated: CPU shares by memory size, response streaming (a streamed
 //! answer is collected), SnapStart, the Telemetry API, several environments side by side.
 
 mod api;

@@ -70,6 +70,9 @@ pub enum InvokeError {
     /// The operating system gave no random bytes for ids.
     #[error("no random bytes for request ids")]
     Random,
+    /// No folder for the function's temporary files.
+    #[error("no folder for the function's temporary files; set TMPDIR to one that is writable")]
+    Scratch(#[source] std::io::Error),
 }
 
 /// An error document in the form functions' callers know.
