@@ -64,6 +64,18 @@ pub(crate) fn here() -> Bounds {
     })
 }
 
+/// A stack of this thread without what lies above it in the same piece of memory: the control
+/// block of the thread stands at the top, and what comes after it may be somebody else's and
+/// unmapped at any time. Async-signal-safe.
+#[inline(always)]
+pub(crate) fn cut_here(bounds: Bounds) -> Bounds {
+    let pointer = thread_pointer();
+    if bounds.low < pointer && pointer < bounds.high {
+        return Bounds::new(bounds.low, pointer);
+    }
+    bounds
+}
+
 /// Tells a thread its bounds, where they are known already.
 pub(crate) fn set_here(bounds: Bounds) {
     MINE.with(|mine| mine.set(Some(bounds)));
@@ -95,14 +107,7 @@ fn find_here() -> Bounds {
     let local = 0_u64;
     let sp = &raw const local as u64;
     let mut buffer = [0; 1024];
-    let Some(mapping) = mapping_of(sp, &mut buffer) else { return Bounds::UNKNOWN };
-    // The control block of a thread stands at the top of its stack. What comes after it in
-    // the same mapping may be somebody else's, and unmapped at any time.
-    let pointer = thread_pointer();
-    if mapping.top_for(sp).is_some() && sp < pointer && pointer < mapping.high {
-        return Bounds::new(mapping.low, pointer);
-    }
-    mapping
+    cut_here(mapping_of(sp, &mut buffer).unwrap_or(Bounds::UNKNOWN))
 }
 
 /// The readable mapping around `address`; of the first thread's stack also what it may still

@@ -2,6 +2,15 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `engine.rs` | the engine: start, resume, pause, collect, stop |
+//! | `threads.rs` | all threads, their timers, and the books on their CPU time |
+//! | `spawn_hook.rs`, `lifetime.rs` | threads tell of their beginning and end |
+//! | `tasks.rs` | what the kernel says of the threads: the net under them |
+//! | `sites.rs` | threads too short for a sample stand on a sibling's stack |
+//! | `slot.rs` | what a thread's handler and everybody else share |
+//! | `prepare.rs`, `self_test.rs` | builds unwind tables off everybody's way, and tries them |
+//! | `timer.rs` | a kernel timer on a thread's CPU clock |
+//! | `handler.rs` | the signal handler |
 //! | `registers.rs` | all that depends on the processor |
 //! | `bounds.rs` | where the stack of a thread lies |
 //! | `modules.rs` | what code is loaded, and where its unwind tables are |
@@ -12,6 +21,18 @@
 pub(crate) mod bounds;
 pub(crate) mod build_cfi;
 pub(crate) mod cfi;
+pub(crate) mod handler;
+pub(crate) mod lifetime;
 pub(crate) mod modules;
+pub(crate) mod prepare;
+pub(crate) mod random;
 pub(crate) mod registers;
+pub(crate) mod self_test;
+pub(crate) mod sink;
+pub(crate) mod sites;
+pub(crate) mod slot;
+pub(crate) mod spawn_hook;
+pub(crate) mod tasks;
+pub(crate) mod threads;
+pub(crate) mod timer;
 pub(crate) mod unwind;

@@ -34,6 +34,21 @@ mod arch {
     /// registers from byte 40. For want of a link register the pc stands in, unused.
     pub(crate) const SIGNAL_FRAME: [u64; 4] = [40 + 16 * 8, 40 + 15 * 8, 40 + 10 * 8, 40 + 16 * 8];
 
+    /// Where a thread begins: tells of it, then becomes its start routine. A jump, no call:
+    /// the thread's stack shows nothing of us, and nothing of us is in the way when it unwinds.
+    #[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
+    #[unsafe(naked)]
+    pub(crate) extern "C" fn begin(_spawn: *mut libc::c_void) -> *mut libc::c_void {
+        std::arch::naked_asm!(
+            "sub rsp, 8",
+            "call {enter}",
+            "add rsp, 8",
+            "mov rdi, rdx",
+            "jmp rax",
+            enter = sym crate::cpu::spawn_hook::enter,
+        )
+    }
+
     /// The registers where this is expanded.
     #[inline(always)]
     pub(crate) fn here() -> Registers {
@@ -113,6 +128,22 @@ mod arch {
     /// part of `ucontext`, 8 of fault address, then 31 registers, sp and pc.
     pub(crate) const SIGNAL_FRAME: [u64; 4] =
         [312 + 32 * 8, 312 + 31 * 8, 312 + 29 * 8, 312 + 30 * 8];
+
+    /// Where a thread begins: tells of it, then becomes its start routine. A jump, no call:
+    /// the thread's stack shows nothing of us, and nothing of us is in the way when it unwinds.
+    #[cfg(all(target_env = "gnu", not(target_feature = "crt-static")))]
+    #[unsafe(naked)]
+    pub(crate) extern "C" fn begin(_spawn: *mut libc::c_void) -> *mut libc::c_void {
+        std::arch::naked_asm!(
+            "stp x29, x30, [sp, #-16]!",
+            "bl {enter}",
+            "ldp x29, x30, [sp], #16",
+            "mov x16, x0",
+            "mov x0, x1",
+            "br x16",
+            enter = sym crate::cpu::spawn_hook::enter,
+        )
+    }
 
     /// The registers where this is expanded.
     #[inline(always)]

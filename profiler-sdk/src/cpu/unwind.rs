@@ -1,7 +1,7 @@
 //! From registers to the addresses of a stack.
 
-use std::sync::atomic::AtomicPtr;
-use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicPtr};
 
 use crate::cpu::bounds::{self, Bounds};
 use crate::cpu::cfi::{self, Frame, Rule, Table, Tables};
@@ -21,10 +21,24 @@ pub(crate) enum End {
     Lost,
     /// At once: it is not known where this stack lies.
     NoBounds,
+    /// At once: no unwinder works in this process.
+    Off,
 }
 
 /// The unwind tables, once they are known. Never freed: handlers may be reading them.
 static TABLES: AtomicPtr<Tables> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Whether stacks are not walked at all.
+static OFF: AtomicBool = AtomicBool::new(false);
+
+/// Walks no stack any more.
+pub(crate) fn turn_off() {
+    OFF.store(true, Relaxed);
+}
+
+pub(crate) fn is_off() -> bool {
+    OFF.load(Relaxed)
+}
 
 /// Walks by these tables from now on.
 pub(crate) fn set_tables(tables: &'static Tables) {
@@ -42,15 +56,24 @@ pub(crate) fn tables() -> Option<&'static Tables> {
 ///
 /// For ordinary code such as an allocator: allocates nothing, takes no lock, reads nothing
 /// outside the thread's stack. Return addresses point behind their calls.
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn walk_here(out: &mut [u64]) -> usize {
+    trace_here(out).0
+}
+
+/// As [`walk_here`], and says how the walk ended.
+#[inline(never)]
+pub(crate) fn trace_here(out: &mut [u64]) -> (usize, End) {
     let bounds = bounds::here();
     let mut walk = Walk::new(registers::here(), tables());
+    let Some(top) = bounds.top_for(walk.at.sp) else { return (0, End::NoBounds) };
+    if is_off() {
+        return (0, End::Off);
+    }
     // From this very frame to its caller, which is frame 0.
-    let Some(top) = bounds.top_for(walk.at.sp) else { return 0 };
     match walk.step(top) {
-        Ok(()) => walk.write(Some(top), out).0,
-        Err(_) => 0,
+        Ok(()) => walk.write(Some(top), out),
+        Err(end) => (0, end),
     }
 }
 
@@ -80,6 +103,9 @@ impl Walk {
     fn write(&mut self, top: Option<u64>, out: &mut [u64]) -> (usize, End) {
         let Some(first) = out.first_mut() else { return (0, End::Full) };
         *first = self.at.pc;
+        if is_off() {
+            return (1, End::Off);
+        }
         let Some(top) = top else { return (1, End::NoBounds) };
         let mut written = 1;
         loop {
