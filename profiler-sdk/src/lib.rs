@@ -8,6 +8,9 @@ mod context;
 mod cpu;
 mod cpu_timer;
 mod engine;
+#[allow(dead_code, unused_imports)]
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+mod log;
 mod mappings;
 mod names;
 #[cfg(feature = "pprof-backend")]
@@ -17,6 +20,7 @@ mod profiler;
 mod recorder;
 #[cfg(feature = "s3")]
 mod s3;
+mod schedule;
 mod service;
 mod session;
 mod settings;
@@ -34,6 +38,7 @@ pub use profiler::{Profiler, ProfilerBuilder};
 pub use recorder::Recorder;
 #[cfg(feature = "s3")]
 pub use s3::S3Sink;
+pub use schedule::schedule_profile_loop;
 pub use service::{
     AfterAnswer, AfterAnswerFuture, DEADLINE_MARGIN, FLUSH_LIMIT, Profiled, ProfiledFuture,
     ProfilerLayer,

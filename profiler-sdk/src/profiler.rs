@@ -200,6 +200,16 @@ impl ProfilerBuilder {
         self
     }
 
+    /// Keeps the recorders of these types, or all if none is named; gives the names that no
+    /// recorder has.
+    pub(crate) fn keep_recorders<'a>(&mut self, types: &[&'a str]) -> Vec<&'a str> {
+        let has = |typ: &str| self.recorders.iter().any(|known| known.profile_type() == typ);
+        let unknown = types.iter().copied().filter(|typ| *typ != "cpu" && !has(typ)).collect();
+        let named = |known: &Arc<dyn Recorder>| types.contains(&known.profile_type());
+        self.recorders.retain(|known| types.is_empty() || named(known));
+        unknown
+    }
+
     fn variable(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.variables.insert(name, value.into());
         self

@@ -10,11 +10,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use bytes::Bytes;
 use flambeau_layout::{Note, SnapshotKey, SnapshotNote};
 use flambeau_profile::proto::{Profile, Sample, ValueType};
-use flambeau_profile::{Limits, decode};
+use flambeau_profile::{Limits, Temporality, decode};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 use profiler_sdk::{
-    Engine, EngineError, FlushError, Profiler, PutFuture, Receipt, Settings, Sink, SinkError,
-    SteeringFuture,
+    Engine, EngineError, FlushError, Profiler, PutFuture, Receipt, Recorder, Settings, Sink,
+    SinkError, SteeringFuture, schedule_profile_loop,
 };
 use tower::{Service, ServiceExt};
 
@@ -407,4 +407,61 @@ async fn a_long_invocation_is_written_in_its_midst() {
         let event = LambdaEvent::new(0, context);
         assert_ne!(profiled.ready().await.unwrap().call(event).await.unwrap(), 0);
     }
+}
+
+struct Letters;
+
+impl Recorder for Letters {
+    fn profile_type(&self) -> &'static str {
+        "letters"
+    }
+    fn collect(&self) -> Option<Profile> {
+        let mut strings = vec![String::new()];
+        strings.extend(["alloc_space", "bytes"].map(String::from));
+        Some(Profile {
+            string_table: strings,
+            sample_type: vec![ValueType { r#type: 1, unit: 2 }],
+            sample: vec![Sample { value: vec![3], ..Sample::default() }],
+            ..Profile::default()
+        })
+    }
+    fn temporality(&self) -> BTreeMap<String, Temporality> {
+        BTreeMap::from([("alloc_space".to_owned(), Temporality::Delta)])
+    }
+}
+
+#[tokio::test]
+async fn several_types_share_one_object() {
+    let sink = Scripted::default();
+    let builder = Profiler::builder().settings(settings(Duration::ZERO)).sink(sink.clone());
+    let builder = builder.engine(Counter::default()).recorder(Letters).handle_sigterm(false);
+    let profiler = builder.start().await;
+    invoke(&profiler).await;
+    until("written", || !sink.attempts().is_empty()).await;
+    let (key, bytes) = sink.attempts()[0].clone();
+    assert!(key.ends_with(".0.zip"), "{key}");
+    let entries = flambeau_layout::archive::read(&bytes, 1 << 20).unwrap();
+    let opened: Vec<_> = entries
+        .into_iter()
+        .map(|(name, bytes)| (name, opened(&Bytes::from(bytes.unwrap())).1))
+        .collect();
+    let names: Vec<_> = opened.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["cpu.pb.gz", "letters.pb.gz"]);
+    assert_eq!(opened[0].1.labels, opened[1].1.labels);
+    assert_eq!(opened[0].1.temporality.len(), 0);
+    assert_eq!(opened[1].1.temporality["alloc_space"], Temporality::Delta);
+}
+
+#[tokio::test]
+async fn the_loop_samples_by_the_clock_and_skips_what_it_does_not_know() {
+    let sink = Scripted::default();
+    let builder = Profiler::builder().settings(settings(Duration::from_secs(3600)));
+    let builder = builder.sink(sink.clone()).engine(Counter::default()).recorder(Letters);
+    let tick = Duration::from_millis(1);
+    let types = ["cpu", "letters", "goroutine"];
+    let builder = builder.handle_sigterm(false);
+    let profiler = builder.schedule(tick, tick, &types).await;
+    until("three rounds", || sink.attempts().len() >= 3).await;
+    assert!(sink.attempts().iter().all(|(key, _)| key.ends_with(".zip")));
+    profiler.stop(PATIENCE).await.unwrap();
 }

@@ -6,7 +6,7 @@ mod outbox;
 mod snapshot;
 pub(crate) mod worker;
 
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -64,6 +64,7 @@ pub(crate) struct Session {
     spent_cpu: AtomicU64,
     spent_bytes: AtomicU64,
     worker: OnceLock<Worker>,
+    stopped: AtomicBool,
 }
 
 impl Session {
@@ -86,6 +87,7 @@ impl Session {
             spent_cpu: AtomicU64::new(0),
             spent_bytes: AtomicU64::new(0),
             worker: OnceLock::new(),
+            stopped: AtomicBool::new(false),
         }
     }
 
@@ -122,7 +124,13 @@ impl Session {
 
     /// Ends sampling for good; what waits can still be flushed.
     pub(crate) fn stop(&self) {
+        self.stopped.store(true, Relaxed);
         self.engine.stop();
+    }
+
+    /// Whether sampling has ended for good.
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.stopped.load(Relaxed)
     }
 
     fn interval(&self) -> Duration {
