@@ -43,7 +43,10 @@ pub use service::{
     AfterAnswer, AfterAnswerFuture, DEADLINE_MARGIN, FLUSH_LIMIT, Profiled, ProfiledFuture,
     ProfilerLayer,
 };
-pub use session::{DEADLINE_FLUSH, FlushError, MAX_DELAY, MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS};
+pub use session::{
+    Budget, DEADLINE_FLUSH, DEFAULT_BUDGET, FlushError, MAX_DELAY, MAX_INTERVAL,
+    MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS, MIN_HZ,
+};
 pub use settings::{DEFAULT_HZ, DEFAULT_INTERVAL, Destination, Settings, SettingsError};
 pub use shutdown::EXTENSION_NAME;
 pub use sink::{DirectorySink, PutFuture, Receipt, Sink, SinkError, SteeringFuture, clock_offset};

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use flambeau_layout::{ServiceName, TenantId, environment};
 
+use crate::session::{Budget, DEFAULT_BUDGET};
+
 /// Samples per second of CPU time, where nothing else is set.
 pub const DEFAULT_HZ: u32 = 99;
 
@@ -12,7 +14,7 @@ pub const DEFAULT_HZ: u32 = 99;
 pub const DEFAULT_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Whom to profile, how, and where the snapshots go.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// Whose snapshots these are.
     pub tenant: TenantId,
@@ -28,6 +30,8 @@ pub struct Settings {
     /// Whether functions are named, from symbol tables, before a snapshot is written. Without,
     /// it has addresses and build ids, for somebody with the binary to name.
     pub symbols: bool,
+    /// What profiling may cost; interval and rate give way to it.
+    pub budget: Budget,
     /// Labels of every snapshot.
     pub labels: BTreeMap<String, String>,
 }
@@ -85,6 +89,7 @@ impl Settings {
             interval: seconds.map_or(DEFAULT_INTERVAL, Duration::from_secs),
             steering: variable(environment::STEERING).is_some_and(|value| !is_off(&value)),
             symbols: !variable(environment::SYMBOLS).is_some_and(|value| is_off(&value)),
+            budget: budget(&variable)?,
             labels: labels(&variable),
         };
         Ok((settings, Destination::parse(&destination)))
@@ -112,6 +117,12 @@ fn parsed<T: std::str::FromStr>(
     let Some(value) = variable(name) else { return Ok(None) };
     let malformed = |value| SettingsError::Malformed { name, value, expected: expected.to_owned() };
     value.parse().map(Some).map_err(|_| malformed(value))
+}
+
+fn budget(variable: &impl Fn(&str) -> Option<String>) -> Result<Budget, SettingsError> {
+    let name = environment::BUDGET;
+    let Some(value) = variable(name) else { return Ok(DEFAULT_BUDGET) };
+    value.parse().map_err(|expected| SettingsError::Malformed { name, value, expected })
 }
 
 fn tenant(variable: &impl Fn(&str) -> Option<String>) -> Result<TenantId, SettingsError> {
@@ -214,5 +225,10 @@ mod tests {
     fn bad_values_are_refused() {
         let hz = [("FLAMBEAU_BUCKET", "b"), ("FLAMBEAU_SERVICE", "s"), ("FLAMBEAU_HZ", "-1")];
         assert!(matches!(read(&hz), Err(SettingsError::Malformed { .. })));
+        let budget = |text| {
+            read(&[("FLAMBEAU_BUCKET", "b"), ("FLAMBEAU_SERVICE", "s"), ("FLAMBEAU_BUDGET", text)])
+        };
+        assert_eq!(budget("2%").unwrap().0.budget, Budget::Share(0.02));
+        assert!(matches!(budget("cheap"), Err(SettingsError::Malformed { .. })));
     }
 }

@@ -13,8 +13,8 @@ use flambeau_profile::proto::{Profile, Sample, ValueType};
 use flambeau_profile::{Limits, Temporality, decode};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 use profiler_sdk::{
-    Engine, EngineError, FlushError, Profiler, PutFuture, Receipt, Recorder, Settings, Sink,
-    SinkError, SteeringFuture, schedule_profile_loop,
+    DEFAULT_BUDGET, Engine, EngineError, FlushError, Profiler, PutFuture, Receipt, Recorder,
+    Settings, Sink, SinkError, SteeringFuture, schedule_profile_loop,
 };
 use tower::{Service, ServiceExt};
 
@@ -104,6 +104,7 @@ fn settings(interval: Duration) -> Settings {
         interval,
         steering: false,
         symbols: true,
+        budget: DEFAULT_BUDGET,
         labels: BTreeMap::from([("version".to_owned(), "7".to_owned())]),
     }
 }

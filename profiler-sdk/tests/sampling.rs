@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use flambeau_profile::{Function, Limits, Merged, Sample};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
-use profiler_sdk::{DirectorySink, Profiler, Settings, label_future, label_scope};
+use profiler_sdk::{DEFAULT_BUDGET, DirectorySink, Profiler, Settings, label_future, label_scope};
 use tower::Service;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -81,6 +81,7 @@ async fn start(folder: &Path) -> Profiler {
         interval: Duration::from_secs(3600),
         steering: false,
         symbols: true,
+        budget: DEFAULT_BUDGET,
         labels: BTreeMap::new(),
     };
     let sink = DirectorySink::new(folder);

@@ -21,6 +21,9 @@ pub const PROFILING: &str = "FLAMBEAU_PROFILING";
 pub const INTERVAL: &str = "FLAMBEAU_INTERVAL";
 /// Samples per second of CPU time.
 pub const HZ: &str = "FLAMBEAU_HZ";
+/// What profiling may cost a function: `1%` of its billed time, or `$0.5` per million
+/// invocations.
+pub const BUDGET: &str = "FLAMBEAU_BUDGET";
 /// Whether the SDK names functions: `off` leaves addresses.
 pub const SYMBOLS: &str = "FLAMBEAU_SYMBOLS";
 /// `on` lets an instrumented function read its service's

@@ -2,12 +2,13 @@
 
 mod clock;
 mod deliver;
+mod govern;
 mod outbox;
 mod snapshot;
 pub(crate) mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use flambeau_layout::{ProfilerNote, SteeringKey};
@@ -19,13 +20,15 @@ use crate::recorder::Recorder;
 use crate::settings::Settings;
 use crate::sink::{Sink, SinkError};
 use crate::steering::{Share, Steered};
-use clock::{Now, Spans};
+use clock::{Now, Span, Spans};
 use deliver::{Delivery, left};
+use govern::{Governor, Machine, Spent};
 use outbox::Outbox;
 use snapshot::{About, CloseError, Part, Writer};
 use worker::Worker;
 
 pub use clock::MAX_DELAY;
+pub use govern::{Budget, DEFAULT_BUDGET, MAX_INTERVAL, MIN_HZ};
 pub use outbox::{MAX_SNAPSHOT_BYTES, MAX_SNAPSHOTS};
 
 /// Time that reading the steering may take.
@@ -60,6 +63,9 @@ pub(crate) struct Session {
     next_seq: AtomicU64,
     delivery: Delivery,
     steered: Steered,
+    governor: Mutex<Governor>,
+    /// What the span under way has cost so far.
+    spent: Mutex<Spent>,
     /// Of the snapshots before: CPU time of the worker, and bytes.
     spent_cpu: AtomicU64,
     spent_bytes: AtomicU64,
@@ -74,6 +80,7 @@ impl Session {
         recorders: Vec<Arc<dyn Recorder>>,
         sink: Box<dyn Sink>,
     ) -> Self {
+        let governor = Governor::new(settings.budget, machine(&settings));
         Self {
             writer: Writer::new(&settings),
             settings,
@@ -84,6 +91,8 @@ impl Session {
             next_seq: AtomicU64::new(0),
             delivery: Delivery::new(sink, Outbox::default()),
             steered: Steered::new(),
+            governor: Mutex::new(governor),
+            spent: Mutex::default(),
             spent_cpu: AtomicU64::new(0),
             spent_bytes: AtomicU64::new(0),
             worker: OnceLock::new(),
@@ -134,7 +143,7 @@ impl Session {
     }
 
     fn interval(&self) -> Duration {
-        self.steered.interval(&self.settings)
+        lock(&self.governor).interval(self.steered.interval(&self.settings))
     }
 
     /// What a span that begins now is to this boot; all of it, if no boot can be drawn.
@@ -157,10 +166,33 @@ impl Session {
 
     /// Closes a snapshot and writes what waits; the worker's part of [`Session::flush`].
     async fn close_and_deliver(&self, until: Option<Instant>) -> Result<usize, FlushError> {
+        let begun = Instant::now();
         let closed = self.close_or_complain();
-        let written = self.delivery.deliver(until).await?;
-        self.read_steering(until).await;
+        let written = self.delivery.deliver(until).await;
+        if written.is_ok() {
+            self.read_steering(until).await;
+        }
+        self.note_flush(begun, *written.as_ref().unwrap_or(&0));
+        let written = written?;
         closed.map(|()| written)
+    }
+
+    /// A flush between invocations is billed for itself; one beside them is not.
+    fn note_flush(&self, begun: Instant, written: usize) {
+        let mut spent = lock(&self.spent);
+        spent.puts += written as u64;
+        if !self.spans.is_running() {
+            spent.flush += begun.elapsed();
+        }
+    }
+
+    /// What the last span cost, and what follows from it for the next.
+    fn keep_to_the_budget(&self, span: &Span, samples: u64) {
+        let flushed = std::mem::take(&mut *lock(&self.spent));
+        let Span { active, invocations, .. } = *span;
+        let mut governor = lock(&self.governor);
+        governor.learn(&Spent { active, invocations, samples, ..flushed });
+        self.engine.set_rate(governor.hz(self.settings.hz));
     }
 
     /// An engine or a recorder that panics costs its samples, not the worker.
@@ -179,13 +211,15 @@ impl Session {
         let seq = self.next_seq.load(Relaxed);
         let parts = self.collect(seq)?;
         let Some(span) = self.spans.take((self.now)(), !parts.is_empty()) else { return Ok(()) };
+        let profiler = self.account();
+        self.keep_to_the_budget(&span, profiler.samples);
         let about = About {
             seq,
             span,
             offset_millis: self.delivery.offset_millis(),
             dropped: self.delivery.outbox().take_untold(),
             outcome: None,
-            profiler: self.account(),
+            profiler,
         };
         let closed = self.writer.close(&self.settings, parts, &about)?;
         self.next_seq.store(seq + 1, Relaxed);
@@ -257,6 +291,18 @@ impl Session {
             Err(error) => debug!(%error, "steering could not be read"),
         }
     }
+}
+
+/// What the function's own variables say of it.
+fn machine(settings: &Settings) -> Machine {
+    let label = |name: &str| settings.labels.get(name).map(String::as_str);
+    // Where nobody says, a vCPU's worth.
+    let memory_mb = label("memory").and_then(|text| text.parse().ok()).unwrap_or(1769.0);
+    Machine { memory_mb, arm: label("arch") == Some("arm64") }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A running invocation.
