@@ -4,6 +4,7 @@ mod clock;
 mod deliver;
 mod govern;
 mod outbox;
+mod scratch;
 mod snapshot;
 pub(crate) mod worker;
 
@@ -148,7 +149,7 @@ impl Session {
 
     /// What a span that begins now is to this boot; all of it, if no boot can be drawn.
     fn share(&self) -> Share {
-        match self.writer.ids() {
+        match self.writer.ids(&self.settings) {
             Ok((_, boot)) => self.steered.share(boot),
             Err(_) => Share { sampled: true, weight: 1 },
         }

@@ -13,6 +13,7 @@ use flambeau_profile::{Temporality, ValueType};
 
 use super::clock::Span;
 use super::outbox::Closed;
+use super::scratch;
 use crate::mappings::{Mapping, mappings};
 use crate::profile_builder::add_comment;
 use crate::settings::Settings;
@@ -56,11 +57,12 @@ impl Writer {
 
     /// Ids are drawn with the first invocation, not at init: copies restored from one image of
     /// an initialised process must differ.
-    pub(crate) fn ids(&self) -> Result<&(EnvId, BootId), io::Error> {
+    pub(crate) fn ids(&self, settings: &Settings) -> Result<&(EnvId, BootId), io::Error> {
         if let Some(ids) = self.ids.get() {
             return Ok(ids);
         }
-        let drawn = (EnvId::random().map_err(random)?, BootId::random().map_err(random)?);
+        let env = scratch::environment(settings).map_err(random)?;
+        let drawn = (env, BootId::random().map_err(random)?);
         Ok(self.ids.get_or_init(|| drawn))
     }
 
@@ -71,7 +73,7 @@ impl Writer {
         parts: Vec<Part>,
         about: &About,
     ) -> Result<Closed, CloseError> {
-        let (env, boot) = self.ids()?;
+        let (env, boot) = self.ids(settings)?;
         let identity = Identity {
             tenant: settings.tenant.clone(),
             service: settings.service.clone(),
