@@ -13,12 +13,12 @@ use libc::{c_int, c_void, siginfo_t};
 use crate::context::{self, Context};
 use crate::cpu::bounds::cut_here;
 use crate::cpu::registers::interrupted;
-use crate::cpu::sink::{SampleHead, SampleKind, Sink};
 use crate::cpu::slot::Slot;
 use crate::cpu::threads::is_sampling;
 use crate::cpu::timer::monotonic;
 use crate::cpu::unwind::{self, End};
 use crate::engine::EngineError;
+use crate::log::{Counter, SampleHead, SampleKind, SampleLog};
 
 /// What is counted along the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,7 +46,7 @@ pub(crate) enum Count {
 static COUNTS: [AtomicU64; 9] = [const { AtomicU64::new(0) }; 9];
 
 /// Where samples go; null if nowhere.
-static SINK: AtomicPtr<&'static dyn Sink> = AtomicPtr::new(std::ptr::null_mut());
+static LOG: AtomicPtr<SampleLog> = AtomicPtr::new(std::ptr::null_mut());
 
 pub(crate) fn count(what: Count) {
     add(what, 1);
@@ -65,19 +65,21 @@ pub(crate) fn counted(what: Count) -> u64 {
 }
 
 /// Samples go there from now on.
-pub(crate) fn set_sink(sink: &'static dyn Sink) {
-    let sink: &'static &'static dyn Sink = Box::leak(Box::new(sink));
-    SINK.store(std::ptr::from_ref(sink).cast_mut(), Release);
+pub(crate) fn set_log(log: &'static SampleLog) {
+    LOG.store(std::ptr::from_ref(log).cast_mut(), Release);
+}
+
+#[inline]
+fn log() -> Option<&'static SampleLog> {
+    // SAFETY: null or from a reference for the life of the process.
+    unsafe { LOG.load(Acquire).as_ref() }
 }
 
 /// Writes a record, also outside of the handler.
 #[inline]
 pub(crate) fn record(tid: u32, kind: SampleKind, weight: u64, context: Context, stack: &[u64]) {
     let head = SampleHead { tid, kind, at: monotonic(), weight, context };
-    // SAFETY: null or leaked in `set_sink`.
-    let written =
-        unsafe { SINK.load(Acquire).as_ref() }.is_some_and(|sink| sink.append(head, stack));
-    if written {
+    if log().is_some_and(|log| log.append(head, stack)) {
         add(Count::Weight, weight);
     } else {
         count(Count::Dropped);
@@ -174,19 +176,41 @@ unsafe fn take(slot: &'static Slot, overrun: c_int, context: *mut c_void) {
     // SAFETY: the caller's promises.
     let (registers, stack) = unsafe { (interrupted(context), slot.stack_mut()) };
     let (depth, end) = unwind::walk(registers, cut_here(slot.bounds()), stack);
-    match end {
-        End::Root | End::Off => {}
-        End::Full => count(Count::Truncated),
-        End::Lost => count(Count::Lost),
-        End::NoBounds => {
-            slot.seen_sp.store(registers.sp, Relaxed);
-            count(Count::Unbounded);
-        }
-    }
+    note(end, slot, registers.sp);
     let context = context::current();
     slot.set_last(depth, context);
     let frames = stack.get(..depth).unwrap_or_default();
     record(slot.tid(), SampleKind::Cpu, slot.weigh(overruns), context, frames);
-    add(Count::Overruns, overruns);
     count(Count::Samples);
+    if overruns > 0 {
+        add(Count::Overruns, overruns);
+        tell(Counter::Overruns, overruns);
+    }
+}
+
+/// Counts how a walk ended, if not at the root.
+#[inline]
+fn note(end: End, slot: &Slot, sp: u64) {
+    match end {
+        End::Root => {}
+        End::Full => {
+            count(Count::Truncated);
+            tell(Counter::Truncated, 1);
+        }
+        End::Lost => count(Count::Lost),
+        End::Off => tell(Counter::Unwalked, 1),
+        End::NoBounds => {
+            slot.seen_sp.store(sp, Relaxed);
+            count(Count::Unbounded);
+            tell(Counter::Unwalked, 1);
+        }
+    }
+}
+
+/// Counts in the log too, for whoever reads it after this process.
+#[inline]
+fn tell(counter: Counter, by: u64) {
+    if let Some(log) = log() {
+        log.count(counter, by);
+    }
 }

@@ -3,9 +3,11 @@
 //! | file | what it does |
 //! |---|---|
 //! | `engine.rs` | the engine: start, resume, pause, collect, stop |
+//! | `profile.rs` | from a log's samples to a profile |
 //! | `threads.rs` | all threads, their timers, and the books on their CPU time |
 //! | `spawn_hook.rs`, `lifetime.rs` | threads tell of their beginning and end |
 //! | `tasks.rs` | what the kernel says of the threads: the net under them |
+//! | `watch.rs` | looks for new threads where they cannot tell of themselves |
 //! | `sites.rs` | threads too short for a sample stand on a sibling's stack |
 //! | `slot.rs` | what a thread's handler and everybody else share |
 //! | `prepare.rs`, `self_test.rs` | builds unwind tables off everybody's way, and tries them |
@@ -21,14 +23,15 @@
 pub(crate) mod bounds;
 pub(crate) mod build_cfi;
 pub(crate) mod cfi;
+pub(crate) mod engine;
 pub(crate) mod handler;
 pub(crate) mod lifetime;
 pub(crate) mod modules;
 pub(crate) mod prepare;
+pub(crate) mod profile;
 pub(crate) mod random;
 pub(crate) mod registers;
 pub(crate) mod self_test;
-pub(crate) mod sink;
 pub(crate) mod sites;
 pub(crate) mod slot;
 pub(crate) mod spawn_hook;
@@ -36,3 +39,4 @@ pub(crate) mod tasks;
 pub(crate) mod threads;
 pub(crate) mod timer;
 pub(crate) mod unwind;
+pub(crate) mod watch;

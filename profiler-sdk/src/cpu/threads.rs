@@ -6,18 +6,26 @@
 //! the thread's end or with a snapshot.
 
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::context::{self, Context};
 use crate::cpu::bounds::{self, Bounds};
 use crate::cpu::handler::{self, Count, count};
 use crate::cpu::random::up_to;
-use crate::cpu::sink::SampleKind;
 use crate::cpu::sites::Sites;
 use crate::cpu::slot::Slot;
 use crate::cpu::tasks;
 use crate::cpu::timer::{Timer, cpu_time, this_thread};
+use crate::log::SampleKind;
+
+/// When the first sample of a thread is due that will hardly live for a second one: with the
+/// first tick that meets it.
+const SOON: u64 = 200_000;
+
+/// CPU time that a thread runs at least before its next sample: long enough to get out of here,
+/// and out of the system call it slept in.
+const HEAD_START: u64 = 50_000;
 
 /// Whether samples are wanted now. Read by the handler.
 static SAMPLING: AtomicBool = AtomicBool::new(false);
@@ -42,6 +50,8 @@ struct Thread {
     /// The thread's clock when sampling went on.
     resumed_at: u64,
     is_named: bool,
+    /// Whether it was counted that there is no timer for it.
+    is_refused: bool,
 }
 
 struct Threads {
@@ -74,8 +84,10 @@ pub(crate) fn begin_here(origin: Origin, bounds: Bounds) -> Option<u64> {
     }
     let slot = threads.add(tid, origin, bounds)?;
     if is_sampling() {
-        // The thread's life began inside of what is sampled, so its clock counts from zero.
-        threads.resume(slot.index(), 0);
+        let now = cpu_time(tid).unwrap_or(0);
+        threads.resume(slot.index(), now);
+        // The thread's life began inside of what is sampled: all of it counts.
+        threads.credit(slot.index(), now);
     }
     Some(slot.ticket())
 }
@@ -95,19 +107,29 @@ pub(crate) fn end_here(ticket: u64) {
     threads.free.push(slot.index());
 }
 
-/// Begins sampling, or goes on.
+/// Begins sampling, or goes on, now with this period.
 pub(crate) fn resume(period: u64) {
     let mut threads = threads();
     threads.period = period;
-    SAMPLING.store(true, Release);
+    let was_sampling = SAMPLING.swap(true, AcqRel);
     if threads.tasks != tasks::count() {
         threads.scan();
     }
     for index in 0..threads.known.len() {
-        let now = threads.known[index].as_ref().and_then(|thread| cpu_time(thread.slot.tid()));
-        if let Some(now) = now {
-            threads.resume(index, now);
+        let Some(thread) = threads.known.get_mut(index).and_then(Option::as_mut) else { continue };
+        let Some(now) = cpu_time(thread.slot.tid()) else { continue };
+        if was_sampling && thread.timer.is_some() {
+            thread.pass(Some(now));
         }
+        threads.resume(index, now);
+    }
+    threads.name_sampled();
+}
+
+/// Goes on with another period, if it goes on at all.
+pub(crate) fn set_period(period: u64) {
+    if is_sampling() {
+        resume(period);
     }
 }
 
@@ -142,11 +164,19 @@ pub(crate) fn scan() {
     threads().scan();
 }
 
+/// As [`scan`], if threads came or went without a word.
+pub(crate) fn scan_if_changed() {
+    let mut threads = threads();
+    if threads.tasks != tasks::count() {
+        threads.scan();
+    }
+}
+
 /// Closes the books for a snapshot. While sampling nothing is closed: the next one has it.
 pub(crate) fn settle() {
     let mut threads = threads();
     threads.scan();
-    threads.name_all();
+    threads.name_sampled();
     if is_sampling() {
         return;
     }
@@ -176,8 +206,15 @@ impl Threads {
             return None;
         };
         slot.begin(tid, bounds);
-        let thread =
-            Thread { slot, origin, timer: None, active: 0, resumed_at: 0, is_named: false };
+        let thread = Thread {
+            slot,
+            origin,
+            timer: None,
+            active: 0,
+            resumed_at: 0,
+            is_named: false,
+            is_refused: false,
+        };
         match self.known.get_mut(index) {
             Some(place) => *place = Some(thread),
             None => self.known.push(Some(thread)),
@@ -200,18 +237,27 @@ impl Threads {
             thread.begin_books(self.period, self.sites.are_short(thread.origin.site, self.period));
         }
         let Some(timer) = &thread.timer else {
-            count(Count::Refused);
+            if !std::mem::replace(&mut thread.is_refused, true) {
+                count(Count::Refused);
+            }
             return;
         };
         let slot = thread.slot;
         slot.period.store(self.period, Relaxed);
         thread.resumed_at = now;
-        // A sample that is due already comes with the thread's next tick: not at once, for
-        // that would interrupt a thread that is asleep and show where it sleeps.
-        let late = (thread.active + 1).saturating_sub(slot.due());
+        // A sample that is due already must not come at once: it would interrupt a thread that
+        // is asleep and show where it sleeps, or the calling one right here.
+        let late = (thread.active + HEAD_START).saturating_sub(slot.due());
         slot.owed.store(late / self.period.max(1) * self.period, Relaxed);
-        let wait = slot.due().saturating_sub(thread.active).max(1);
+        let wait = slot.due().saturating_sub(thread.active).max(HEAD_START);
         timer.arm(now.saturating_add(wait), self.period);
+    }
+
+    /// Counts CPU time of a thread from before it was entered.
+    fn credit(&mut self, index: usize, nanos: u64) {
+        if let Some(thread) = self.known.get_mut(index).and_then(Option::as_mut) {
+            thread.active += nanos;
+        }
     }
 
     /// Finds threads that came and went unnoticed.
@@ -234,7 +280,7 @@ impl Threads {
                 self.resume(slot.index(), now);
             }
         }
-        for thread in self.known.iter().flatten() {
+        for thread in self.known.iter_mut().flatten() {
             find_bounds(thread.slot);
         }
     }
@@ -271,7 +317,7 @@ impl Threads {
 
     /// Notes the names of sampled threads, once each: a log left behind by a killed process
     /// should have them.
-    fn name_all(&mut self) {
+    fn name_sampled(&mut self) {
         for thread in self.known.iter_mut().flatten() {
             if thread.slot.was_sampled() && !thread.is_named {
                 tasks::name(thread.slot.tid());
@@ -285,7 +331,7 @@ impl Thread {
     /// Draws when the first sample is due. A thread that is likely to be short gets it with
     /// its first tick.
     fn begin_books(&mut self, period: u64, is_short: bool) {
-        let first = if is_short { 1 } else { up_to(period.max(1)) };
+        let first = up_to(if is_short { period.min(SOON) } else { period });
         self.active = 0;
         self.slot.period.store(period, Relaxed);
         self.slot.first.store(first, Relaxed);

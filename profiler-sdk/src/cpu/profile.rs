@@ -1,0 +1,89 @@
+//! From a log's samples to a profile.
+
+use std::collections::HashMap;
+
+use flambeau_profile::proto::Profile;
+
+use crate::context::Context;
+use crate::cpu::tasks;
+use crate::log::Sample;
+use crate::mappings::Mapping;
+use crate::names;
+use crate::profile_builder::{Leaf, ProfileBuilder};
+
+/// The frame of CPU time of which not even the thread's start is known.
+const NOWHERE: &str = "[unknown]";
+
+/// What samples have in common that count together.
+#[derive(PartialEq, Eq, Hash, Clone, Copy)]
+struct Group<'s> {
+    frames: &'s [u64],
+    context: Context,
+    tid: u32,
+}
+
+/// `samples/count` and `cpu/nanoseconds` of samples taken every `period` nanoseconds of CPU
+/// time; `None` if there are none. Addresses are of this process.
+pub(crate) fn profile(samples: &[Sample], period: u64, mapped: &[Mapping]) -> Option<Profile> {
+    const TYPES: [(&str, &str); 2] = [("samples", "count"), ("cpu", "nanoseconds")];
+    let mut builder = ProfileBuilder::new(mapped, &TYPES, TYPES[1], signed(period));
+    let mut labels = HashMap::new();
+    let mut counter = Counter { period: period.max(1), rest: 0 };
+    for (group, weight) in grouped(samples) {
+        let locations = match group.frames {
+            [] => vec![builder.named(NOWHERE)],
+            frames => builder.stack(frames, Leaf::Interrupted),
+        };
+        let labels = labels
+            .entry((group.context, group.tid))
+            .or_insert_with(|| labels_of(group.context, group.tid));
+        builder.sample(locations, &[signed(counter.count(weight)), signed(weight)], labels);
+    }
+    builder.finish()
+}
+
+/// Groups and their weights, in the order of their first samples.
+fn grouped(samples: &[Sample]) -> Vec<(Group<'_>, u64)> {
+    let mut places = HashMap::new();
+    let mut groups: Vec<(Group<'_>, u64)> = Vec::new();
+    for Sample { head, frames, .. } in samples {
+        let group = Group { frames, context: head.context, tid: head.tid };
+        let place = *places.entry(group).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some((_, weight)) => *weight = weight.saturating_add(head.weight),
+            None => groups.push((group, head.weight)),
+        }
+    }
+    groups
+}
+
+/// Turns weights into whole samples, so that over a profile both say the same.
+struct Counter {
+    period: u64,
+    /// What the counts so far fall short of the weights.
+    rest: u64,
+}
+
+impl Counter {
+    fn count(&mut self, weight: u64) -> u64 {
+        let all = self.rest.saturating_add(weight);
+        // To the nearest: the rest is at most half a period, of either sign.
+        let count = all.saturating_add(self.period / 2) / self.period;
+        self.rest = all.saturating_sub(count.saturating_mul(self.period));
+        count
+    }
+}
+
+fn labels_of(context: Context, tid: u32) -> Vec<(String, String)> {
+    let mut labels = names::labels_of(context.labels);
+    let span = names::path_of(context.span).join(";");
+    if !span.is_empty() {
+        labels.push(("span".to_owned(), span));
+    }
+    labels.push(("thread".to_owned(), tasks::name_of(tid)));
+    labels
+}
+
+fn signed(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}
