@@ -8,6 +8,7 @@ mod context;
 mod cpu;
 mod cpu_timer;
 mod engine;
+mod heap;
 #[allow(dead_code, unused_imports)]
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod log;
@@ -31,6 +32,7 @@ mod symbolize;
 mod tags;
 
 pub use engine::{Engine, EngineError, EngineReport};
+pub use heap::{HeapError, HeapRecorder, HeapReport, SampledAlloc};
 pub use names::{MAX_NAME_BYTES, MAX_NAMES};
 #[cfg(feature = "pprof-backend")]
 pub use pprof_backend::PprofEngine;
