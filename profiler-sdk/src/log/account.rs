@@ -50,7 +50,7 @@ pub(crate) fn carry(words: &[AtomicU64], half: usize, used: usize) {
     copy(words, latest.map(|(_, from)| from), bank_at(half, Bank::Since), used);
     let ordinal = latest.map_or(0, |(ordinal, _)| ordinal) + 1;
     fence(Release);
-    words[ordinal_at(half)].store(ordinal << 1, Relaxed);
+    store(&words[ordinal_at(half)], ordinal << 1);
     fence(Release);
     copy(words, Some(Layout::ACCOUNTS_AT), bank_at(half, Bank::Until), used);
 }
@@ -80,9 +80,15 @@ fn copy(words: &[AtomicU64], from: Option<usize>, to: usize, used: usize) {
         let value = from.map_or(0, |from| words[from + slot].load(Acquire));
         let to = &words[to + slot];
         if to.load(Relaxed) != value {
-            to.store(value, Relaxed);
+            store(to, value);
         }
     }
+}
+
+fn store(word: &AtomicU64, value: u64) {
+    #[cfg(test)]
+    tests::die_in_time();
+    word.store(value, Relaxed);
 }
 
 /// What one span of time added to the account: the log's counters, and slots above zero.
@@ -118,5 +124,131 @@ impl Account {
                 .filter(|(_, nanos)| *nanos > 0)
                 .collect(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::cell::Cell;
+    use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+    use super::super::protocol::{FREE, sealed};
+    use super::*;
+
+    thread_local! {
+        static STORES_LEFT: Cell<u32> = const { Cell::new(u32::MAX) };
+    }
+
+    /// Ends the test's process life when its time has come: before the n-th store.
+    pub(super) fn die_in_time() {
+        STORES_LEFT.with(|left| match left.get() {
+            0 => resume_unwind(Box::new("killed")),
+            stores => left.set(stores - 1),
+        });
+    }
+
+    /// Slots in use; the log's counters are the first of them.
+    const USED: usize = COUNTERS + 3;
+
+    struct Process(Vec<AtomicU64>);
+
+    impl Process {
+        fn new() -> Process {
+            Process((0..Layout::DICTIONARY_AT).map(|_| AtomicU64::new(0)).collect())
+        }
+
+        fn state(&self, half: usize, state: u64) {
+            die_in_time();
+            self.0[at::HALVES[half] + at::STATE].store(state, Release);
+        }
+
+        fn add(&self, slot: usize, nanos: u64) {
+            self.0[Layout::ACCOUNTS_AT + COUNTERS + slot].fetch_add(nanos, Relaxed);
+        }
+
+        /// As `seal.rs` does.
+        fn seal(&self, half: usize, seq: u64) {
+            carry(&self.0, half, USED);
+            self.state(half, sealed(seq));
+            die_in_time();
+            finish(&self.0, half);
+        }
+
+        /// What a reader finds: the account of each sealed half by its seq, and the rest.
+        fn accounts(&self) -> (Vec<(u64, Account)>, Account) {
+            let told = (0..2).filter_map(|half| {
+                let state = self.0[at::HALVES[half] + at::STATE].load(Relaxed);
+                let seq = super::super::protocol::seq_of(state)?;
+                Some((seq, Account::of_half(&self.0[..], half)))
+            });
+            (told.collect(), Account::running(&self.0[..]))
+        }
+    }
+
+    fn sum<'a>(accounts: impl Iterator<Item = &'a Account>) -> u64 {
+        accounts.flat_map(|account| &account.ledger).map(|(_, nanos)| nanos).sum()
+    }
+
+    /// A life: each window adds to the ledger and is sealed; snapshots are acknowledged late,
+    /// out of order too. Gives what was added, and what was acknowledged.
+    fn live(process: &Process, added: &Cell<u64>, acknowledged: &Cell<u64>) {
+        let release = |half: usize| {
+            // Safe elsewhere from here on, whatever the file still says.
+            acknowledged.set(
+                acknowledged.get() + sum([&Account::of_half(&process.0[..], half)].into_iter()),
+            );
+            process.state(half, FREE);
+            process.state(half, OPEN);
+        };
+        let add = |slot, nanos| {
+            process.add(slot, nanos);
+            added.set(added.get() + nanos);
+        };
+        process.state(0, OPEN);
+        add(0, 1);
+        process.state(1, OPEN);
+        process.seal(0, 0);
+        add(0, 10);
+        add(1, 100);
+        process.seal(1, 1);
+        add(2, 1_000);
+        release(1);
+        add(2, 10_000);
+        // The same half twice in a row, while the other is still held.
+        process.seal(1, 2);
+        add(1, 100_000);
+        release(0);
+        add(0, 1_000_000);
+        release(1);
+        process.seal(0, 3);
+        add(0, 10_000_000);
+    }
+
+    #[test]
+    fn whoever_dies_at_any_store_told_each_nanosecond_once() {
+        let mut died_at = 0;
+        loop {
+            let (process, added, acknowledged) = (Process::new(), Cell::new(0), Cell::new(0));
+            STORES_LEFT.set(died_at);
+            let life = catch_unwind(AssertUnwindSafe(|| live(&process, &added, &acknowledged)));
+            STORES_LEFT.set(u32::MAX);
+            let (told, rest) = process.accounts();
+            // A snapshot that is acknowledged and still in the file is sent again under its own
+            // seq, and counts once.
+            let kept = sum(told.iter().map(|(_, account)| account)) + sum([&rest].into_iter());
+            let twice = (acknowledged.get() + kept).checked_sub(added.get());
+            let resent: Vec<u64> =
+                told.iter().map(|(_, account)| sum([account].into_iter())).collect();
+            assert!(
+                twice == Some(0) || twice.is_some_and(|twice| resent.contains(&twice)),
+                "died at {died_at}: added {added:?}, acknowledged {acknowledged:?}, {told:?}, {rest:?}",
+            );
+            died_at += 1;
+            if life.is_ok() {
+                break;
+            }
+        }
+        assert!(died_at > 20, "{died_at} deaths");
     }
 }

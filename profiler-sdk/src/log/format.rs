@@ -60,8 +60,11 @@ pub(crate) const COUNTERS: usize = 16;
 /// Accounts in a row: the running one, then `since` and `until` of each half.
 pub(crate) const ACCOUNTS: usize = 5;
 
-/// Largest file a reader takes.
-pub(crate) const MAX_LOG_BYTES: usize = 256 << 20;
+/// Largest file a reader takes; the largest we make is below it.
+pub(crate) const MAX_LOG_BYTES: usize = 64 << 20;
+
+const _: () =
+    assert!((Layout::DICTIONARY_AT + 3 * super::protocol::MAX_HALF_WORDS) * WORD <= MAX_LOG_BYTES);
 
 /// What a record is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

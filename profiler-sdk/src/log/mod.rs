@@ -21,6 +21,7 @@
 
 mod account;
 mod crc;
+mod dead;
 mod format;
 mod memory;
 mod notes;
@@ -40,6 +41,7 @@ mod atomic {
 }
 
 pub(crate) use account::Account;
+pub(crate) use dead::{DeadFile, Found, MAX_DEAD_BYTES, MAX_DEAD_FILES, find_dead};
 pub(crate) use format::{Counter, LEDGER_SLOTS, MAX_FRAMES};
 pub(crate) use notes::{
     Clock, LoggedIdentity, LoggedInvocation, MAX_OPEN_SPANS, Notes, OpenSpans, Outcome,

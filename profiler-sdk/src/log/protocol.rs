@@ -72,8 +72,8 @@ const CLOSED: u64 = 1 << 63;
 const WRITER: u64 = 1 << 32;
 const HEAD: u64 = WRITER - 1;
 
-/// Most words of a half: the head and what is asked of it beyond the end must fit 32 bits.
-pub(crate) const MAX_HALF_WORDS: usize = 1 << 28;
+/// Most words of a half, 16 MiB. The gate has room for far more; a reader's memory may not.
+pub(crate) const MAX_HALF_WORDS: usize = 1 << 21;
 
 /// How often a writer looks at both halves. Once is enough but for a swap in between; two swaps
 /// during one append do not happen, and if they do the sample is dropped and counted.

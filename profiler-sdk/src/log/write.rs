@@ -38,6 +38,13 @@ pub(crate) enum LogError {
     /// The system refused memory.
     #[error("failed to get memory for a sample log")]
     Memory(#[source] io::Error),
+    /// The system refused to read one.
+    #[error("failed to read the sample log `{}`", path.display())]
+    Read {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
     /// Not even a header.
     #[error("not a sample log: shorter than its header")]
     TooShort,
