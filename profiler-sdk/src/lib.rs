@@ -1,6 +1,9 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
 
+// For our own examples and tests; no part of what is promised.
+#[doc(hidden)]
+pub mod billed;
 // Not every build uses every part of the engine.
 mod context;
 #[allow(dead_code)]
@@ -31,6 +34,8 @@ mod steering;
 mod symbolize;
 mod tags;
 
+#[cfg(feature = "spans")]
+pub use billed::{SpanFilter, SpanLayer, TRANSPORTS, span_layer};
 pub use engine::{Engine, EngineError, EngineReport};
 pub use heap::{HeapError, HeapRecorder, HeapReport, SampledAlloc};
 pub use names::{MAX_NAME_BYTES, MAX_NAMES};
