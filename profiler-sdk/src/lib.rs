@@ -11,7 +11,9 @@ mod context;
 mod cpu;
 mod cpu_timer;
 mod engine;
+mod gauges;
 mod heap;
+mod locks;
 #[allow(dead_code, unused_imports)]
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod log;
@@ -37,7 +39,9 @@ mod tags;
 #[cfg(feature = "spans")]
 pub use billed::{SpanFilter, SpanLayer, TRANSPORTS, span_layer};
 pub use engine::{Engine, EngineError, EngineReport};
+pub use gauges::{ThreadsRecorder, TokioRecorder};
 pub use heap::{HeapError, HeapRecorder, HeapReport, SampledAlloc};
+pub use locks::{MutexRecorder, MutexRecorderError, profiled};
 pub use names::{MAX_NAME_BYTES, MAX_NAMES};
 #[cfg(feature = "pprof-backend")]
 pub use pprof_backend::PprofEngine;
