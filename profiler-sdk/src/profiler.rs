@@ -15,12 +15,11 @@ use serde::{Deserialize, Serialize};
 use tower::Service;
 use tracing::{debug, warn};
 
+use crate::cpu::engine::TimerEngine;
 use crate::engine::Engine;
-#[cfg(feature = "pprof-backend")]
-use crate::pprof_backend::PprofEngine;
 use crate::recorder::Recorder;
 use crate::service::{Profiled, ProfilerLayer};
-use crate::session::{FlushError, Session, worker};
+use crate::session::{FlushError, Session, Survival, worker};
 use crate::settings::{Destination, Settings, SettingsError};
 use crate::sink::{DirectorySink, Sink};
 
@@ -263,11 +262,11 @@ impl ProfilerBuilder {
             Some(sink) => sink,
             None => sink(destination?)?,
         };
-        let engine = match self.engine {
-            Some(engine) => engine,
-            None => default_engine(&settings),
+        let (engine, survival) = match self.engine {
+            Some(engine) => (engine, None),
+            None => own_engine(&settings)?,
         };
-        Some(Arc::new(Session::new(settings, engine, self.recorders, sink)))
+        Some(Arc::new(Session::new(settings, engine, self.recorders, sink, survival)))
     }
 
     /// Settings as given or as read, and where to write if that is to be read too.
@@ -287,8 +286,14 @@ impl ProfilerBuilder {
     }
 }
 
-fn default_engine(settings: &Settings) -> Arc<dyn Engine> {
-    Arc::new(PprofEngine::new(settings.hz))
+/// The engine of this crate, and the log it writes.
+fn own_engine(settings: &Settings) -> Option<(Arc<dyn Engine>, Option<Survival>)> {
+    let Some(survival) = Survival::begin(settings) else {
+        warn!("not profiling: there is no memory for a sample log");
+        return None;
+    };
+    let engine = TimerEngine::new(settings.hz, survival.log());
+    Some((Arc::new(engine), Some(survival)))
 }
 
 fn sink(destination: Destination) -> Option<Box<dyn Sink>> {

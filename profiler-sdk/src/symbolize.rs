@@ -5,7 +5,7 @@
 //! and not what was inlined into it; whoever wants these keeps the unstripped binary and lets
 //! `go tool pprof` find it by its build id.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::sync::Arc;
 
@@ -21,6 +21,10 @@ const MAX_REMEMBERED: usize = 65_536;
 
 /// Longest name kept, in bytes: generics can make names of many kilobytes.
 const MAX_NAME_BYTES: usize = 4_096;
+
+/// Frames that every labelled stack would have and nobody asked for.
+const SCAFFOLDING: [&str; 3] =
+    ["profiler_sdk::tags::", "profiler_sdk::service::", "profiler_sdk::pprof_backend::markers::"];
 
 /// Names addresses of the files mapped, and remembers them: a table is read only when an
 /// address is new, and not kept.
@@ -50,6 +54,7 @@ impl Symbolizer {
                 .or_insert_with(|| push_function(profile, &name));
             profile.location[at].line = vec![Line { function_id: function, line: 0, column: 0 }];
         }
+        hide_scaffolding(profile, &functions);
         for (mapping, proto) in mappings.iter().zip(&mut profile.mapping) {
             proto.has_functions =
                 self.known.iter().any(|((file, _), name)| *file == mapping.file && name.is_some());
@@ -78,6 +83,31 @@ impl Symbolizer {
     fn name_of(&self, profile: &Profile, at: usize, mappings: &[Mapping]) -> Option<Arc<Name>> {
         let (file, address) = place(profile, at, mappings)?;
         self.known.get(&(file.to_owned(), address))?.clone()
+    }
+}
+
+/// Takes our own wrappers out of stacks, but for one that would be left empty.
+fn hide_scaffolding(profile: &mut Profile, functions: &HashMap<*const Name, u64>) {
+    let is_ours = |id: u64| {
+        let function = &profile.function[id as usize - 1];
+        let name = &profile.string_table[function.name as usize];
+        SCAFFOLDING.iter().any(|own| name.contains(own))
+    };
+    let ours: HashSet<u64> = functions.values().copied().filter(|id| is_ours(*id)).collect();
+    if ours.is_empty() {
+        return;
+    }
+    let hidden: HashSet<u64> = profile
+        .location
+        .iter()
+        .filter(|location| location.line.iter().all(|line| ours.contains(&line.function_id)))
+        .filter(|location| !location.line.is_empty())
+        .map(|location| location.id)
+        .collect();
+    for sample in &mut profile.sample {
+        if sample.location_id.iter().any(|id| !hidden.contains(id)) {
+            sample.location_id.retain(|id| !hidden.contains(id));
+        }
     }
 }
 

@@ -89,10 +89,14 @@ async fn the_profile_shows_what_the_clock_saw() {
     assert_eq!(seqs, (0..seqs.len() as u64).collect::<Vec<_>>());
     let profile = merged(&snapshots);
     let (fast, slow) = (samples_with(&profile, "fast"), samples_with(&profile, "slow"));
-    assert_eq!((samples_in(&profile, "fast"), samples_in(&profile, "slow")), (fast, slow));
-    // About 800 samples: five times the standard error of 1.4 points, and room for samples
-    // that the engine loses on a busy machine.
-    assert!(fast + slow >= 300, "{fast} + {slow} samples");
+    // The first snapshot has samples from before the unwind tables were made, which takes an
+    // unoptimised binary a while.
+    let later = merged(&snapshots[1..]);
+    for function in ["fast", "slow"] {
+        assert_eq!(samples_in(&later, function), samples_with(&later, function));
+    }
+    // About 1000 samples: five times the standard error of 1.3 points.
+    assert!(fast + slow >= 900, "{fast} + {slow} samples");
     let seen = slow as f64 / (fast + slow) as f64;
     assert!((seen - told.slow_share()).abs() < 0.08, "{seen} for {}", told.slow_share());
 }
@@ -104,10 +108,10 @@ async fn the_last_snapshot_comes_with_the_shutdown() {
     truth(&spend(&function, 300).await);
     assert!(snapshots(folder.path()).is_empty(), "the interval had not passed");
     let ended = function.shutdown(ShutdownReason::Spindown).await.unwrap();
-    // Reading names may take longer than Lambda grants where nothing is optimised, and then
-    // there is no snapshot, but never half of one.
-    assert!(ended.graceful || cfg!(debug_assertions));
-    for (key, bytes) in snapshots(folder.path()) {
+    assert!(ended.graceful);
+    let written = snapshots(folder.path());
+    assert_eq!(written.len(), 1);
+    for (key, bytes) in written {
         assert_eq!(key.identity.seq, 0);
         let profile = decode(&bytes, &Limits::default()).unwrap();
         let comments = profile.comment.iter().map(|id| &profile.string_table[*id as usize]);

@@ -6,6 +6,7 @@ mod govern;
 mod outbox;
 mod scratch;
 mod snapshot;
+mod survive;
 pub(crate) mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
@@ -27,6 +28,8 @@ use govern::{Governor, Machine, Spent};
 use outbox::Outbox;
 use snapshot::{About, CloseError, Part, Writer};
 use worker::Worker;
+
+pub(crate) use survive::Survival;
 
 pub use clock::MAX_DELAY;
 pub use govern::{Budget, DEFAULT_BUDGET, MAX_INTERVAL, MIN_HZ};
@@ -63,6 +66,8 @@ pub(crate) struct Session {
     writer: Writer,
     next_seq: AtomicU64,
     delivery: Delivery,
+    /// With an engine that writes a log.
+    survival: Option<Survival>,
     steered: Steered,
     governor: Mutex<Governor>,
     /// What the span under way has cost so far.
@@ -80,7 +85,10 @@ impl Session {
         engine: Arc<dyn Engine>,
         recorders: Vec<Arc<dyn Recorder>>,
         sink: Box<dyn Sink>,
+        survival: Option<Survival>,
     ) -> Self {
+        let spool = survival.as_ref().and_then(Survival::spool);
+        let outbox = spool.map_or_else(Outbox::default, Outbox::spooled);
         let governor = Governor::new(settings.budget, machine(&settings));
         Self {
             writer: Writer::new(&settings),
@@ -90,7 +98,8 @@ impl Session {
             now: clock::machine(),
             spans: Spans::new(),
             next_seq: AtomicU64::new(0),
-            delivery: Delivery::new(sink, Outbox::default()),
+            delivery: Delivery::new(sink, outbox),
+            survival,
             steered: Steered::new(),
             governor: Mutex::new(governor),
             spent: Mutex::default(),
@@ -104,6 +113,11 @@ impl Session {
     /// An invocation begins, which must end by `deadline` if that is given; it ends when the
     /// guard goes, also by a panic or a cancellation.
     pub(crate) fn begin(self: &Arc<Self>, deadline: Option<SystemTime>) -> Invocation {
+        // One in the past is a test's, or another clock's.
+        let deadline = deadline.filter(|deadline| *deadline > SystemTime::now());
+        if let Some(survival) = &self.survival {
+            survival.begin_invocation(deadline);
+        }
         if self.spans.begin((self.now)(), deadline, || self.share()) {
             self.engine.resume();
         }
@@ -116,6 +130,7 @@ impl Session {
     fn end(&self) {
         if self.spans.end((self.now)()) {
             self.engine.pause();
+            self.survival.iter().for_each(Survival::end_invocations);
         }
     }
 
@@ -150,7 +165,10 @@ impl Session {
     /// What a span that begins now is to this boot; all of it, if no boot can be drawn.
     fn share(&self) -> Share {
         match self.writer.ids(&self.settings) {
-            Ok((_, boot)) => self.steered.share(boot),
+            Ok(ids) => {
+                self.survival.iter().for_each(|survival| survival.identify(ids));
+                self.steered.share(&ids.1)
+            }
             Err(_) => Share { sampled: true, weight: 1 },
         }
     }

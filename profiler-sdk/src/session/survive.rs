@@ -1,0 +1,82 @@
+//! What must be on file before a process is killed.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use flambeau_layout::{BootId, EnvId};
+use tracing::debug;
+
+use super::scratch;
+use crate::log::{Clock, LogOptions, LoggedInvocation, Outcome, SampleLog};
+use crate::mappings::mappings;
+use crate::names;
+use crate::settings::Settings;
+
+/// The sample log of this process, and what is noted in it.
+pub(crate) struct Survival {
+    log: &'static SampleLog,
+    requests: AtomicU64,
+}
+
+impl Survival {
+    /// A log in the environment's folder; in memory where there is none to be had, so that the
+    /// function is profiled all the same.
+    pub(crate) fn begin(settings: &Settings) -> Option<Self> {
+        let period = 1_000_000_000 / u64::from(settings.hz.max(1));
+        let options = LogOptions { period, ..LogOptions::default() };
+        let made = SampleLog::create(&scratch::folder(settings), options).or_else(|error| {
+            debug!(%error, "samples will not outlive this process");
+            SampleLog::anonymous(options)
+        });
+        let log = match made {
+            Ok(log) => &*Box::leak(Box::new(log)),
+            Err(error) => {
+                debug!(%error, "no sample log");
+                return None;
+            }
+        };
+        for mapping in mappings() {
+            log.map(&mapping);
+        }
+        names::persist(Box::leak(Box::new(|definition: &names::Definition<'_>| {
+            log.define(definition);
+        })));
+        Some(Self { log, requests: AtomicU64::new(0) })
+    }
+
+    pub(crate) fn log(&self) -> &'static SampleLog {
+        self.log
+    }
+
+    /// Where snapshots are spooled, beside the log.
+    pub(crate) fn spool(&self) -> Option<PathBuf> {
+        self.log.path().map(PathBuf::from)
+    }
+
+    /// Says who this process is, once that is drawn.
+    pub(crate) fn identify(&self, (env, boot): &(EnvId, BootId)) {
+        self.log.identify(env.as_str(), boot.as_str());
+    }
+
+    /// An invocation begins that is killed at `deadline`.
+    pub(crate) fn begin_invocation(&self, deadline: Option<SystemTime>) {
+        let now = Clock::now();
+        // The environment may have been frozen until now.
+        self.log.note_clock(now);
+        self.requests.fetch_add(1, Relaxed);
+        self.note(now.mono, deadline, Outcome::Running);
+    }
+
+    /// The last running invocation has ended.
+    pub(crate) fn end_invocations(&self) {
+        self.note(Clock::now().mono, None, Outcome::Answered);
+    }
+
+    fn note(&self, began: u64, deadline: Option<SystemTime>, outcome: Outcome) {
+        let since = deadline.and_then(|deadline| deadline.duration_since(UNIX_EPOCH).ok());
+        let deadline = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));
+        let request = self.requests.load(Relaxed);
+        self.log.note_invocation(&LoggedInvocation { began, deadline, request, outcome });
+    }
+}
