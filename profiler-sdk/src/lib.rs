@@ -8,7 +8,8 @@ pub mod billed;
 mod context;
 #[allow(dead_code)]
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
-mod cpu;
+#[doc(hidden)]
+pub mod cpu;
 mod cpu_timer;
 mod engine;
 mod gauges;
@@ -38,6 +39,8 @@ mod tags;
 
 #[cfg(feature = "spans")]
 pub use billed::{SpanFilter, SpanLayer, TRANSPORTS, span_layer};
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub use cpu::thread_started;
 pub use engine::{Engine, EngineError, EngineReport};
 pub use gauges::{ThreadsRecorder, TokioRecorder};
 pub use heap::{HeapError, HeapRecorder, HeapReport, SampledAlloc};

@@ -9,7 +9,7 @@ use tracing::{debug, warn};
 
 use crate::cpu::handler::{self, Count, counted};
 use crate::cpu::prepare::{self, Unwinder};
-use crate::cpu::profile::profile;
+use crate::cpu::profile::{live_labels, profile};
 use crate::cpu::{spawn_hook, threads, watch};
 use crate::cpu_timer::tick_hz;
 use crate::engine::{Engine, EngineError, EngineReport};
@@ -102,7 +102,7 @@ impl Engine for TimerEngine {
         }
         // Both halves taken: what was sampled comes with the next snapshot.
         let Some(sealed) = self.log.seal(seq) else { return Ok(None) };
-        let found = profile(&sealed.samples(), self.period(), &mappings());
+        let found = profile(&sealed.samples(), self.period(), &mappings(), live_labels);
         if found.is_none() {
             sealed.release();
         }

@@ -7,6 +7,7 @@ use libc::{c_void, pthread_key_t};
 
 use crate::cpu::bounds;
 use crate::cpu::threads::{self, Origin};
+use crate::cpu::timer::this_thread;
 
 thread_local! {
     /// The ticket of this thread, 0 if it has none yet.
@@ -25,6 +26,15 @@ pub(crate) fn begin_here(origin: Origin) {
     if let Some(key) = key() {
         // SAFETY: our own key; the value is a number.
         unsafe { libc::pthread_setspecific(key, ticket as *const c_void) };
+    }
+}
+
+/// The ticket of the calling thread; 0 if it has none.
+pub(crate) fn ticket_here() -> u64 {
+    match TICKET.get() {
+        // Found by a scan, which cannot tell the thread.
+        0 => threads::ticket_of(this_thread()).unwrap_or(0),
+        ticket => ticket,
     }
 }
 

@@ -7,6 +7,7 @@
 //! | `threads.rs` | all threads, their timers, and the books on their CPU time |
 //! | `spawn_hook.rs`, `lifetime.rs` | threads tell of their beginning and end |
 //! | `tasks.rs` | what the kernel says of the threads: the net under them |
+//! | `sampler.rs` | the engine by itself, for our own examples and tests |
 //! | `watch.rs` | looks for new threads where they cannot tell of themselves |
 //! | `sites.rs` | threads too short for a sample stand on a sibling's stack |
 //! | `slot.rs` | what a thread's handler and everybody else share |
@@ -31,6 +32,7 @@ pub(crate) mod prepare;
 pub(crate) mod profile;
 pub(crate) mod random;
 pub(crate) mod registers;
+pub(crate) mod sampler;
 pub(crate) mod self_test;
 pub(crate) mod sites;
 pub(crate) mod slot;
@@ -40,3 +42,6 @@ pub(crate) mod threads;
 pub(crate) mod timer;
 pub(crate) mod unwind;
 pub(crate) mod watch;
+
+pub use sampler::Sampler;
+pub use spawn_hook::thread_started;

@@ -67,7 +67,6 @@ fn know_code() {
 }
 
 fn build_all() {
-    be_nice();
     update(&mut known());
     let modules: Vec<_> = known().tables.iter().map(|(module, _)| module.clone()).collect();
     let state = if self_test::passes(&modules) { Unwinder::Tables } else { Unwinder::Off };
@@ -131,11 +130,4 @@ fn leak<T>(value: T) -> &'static T {
 
 fn known() -> MutexGuard<'static, Known> {
     KNOWN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The program's own start comes first.
-fn be_nice() {
-    const NICENESS: libc::c_int = 10;
-    // SAFETY: a plain system call; 0 is the calling thread, on Linux.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, NICENESS) };
 }

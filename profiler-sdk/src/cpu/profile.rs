@@ -23,8 +23,14 @@ struct Group<'s> {
 }
 
 /// `samples/count` and `cpu/nanoseconds` of samples taken every `period` nanoseconds of CPU
-/// time; `None` if there are none. Addresses are of this process.
-pub(crate) fn profile(samples: &[Sample], period: u64, mapped: &[Mapping]) -> Option<Profile> {
+/// time; `None` if there are none. Addresses lie in `mapped`, and `labels_of` tells the labels of
+/// a context on a thread.
+pub(crate) fn profile(
+    samples: &[Sample],
+    period: u64,
+    mapped: &[Mapping],
+    labels_of: impl Fn(Context, u32) -> Vec<(String, String)>,
+) -> Option<Profile> {
     const TYPES: [(&str, &str); 2] = [("samples", "count"), ("cpu", "nanoseconds")];
     let mut builder = ProfileBuilder::new(mapped, &TYPES, TYPES[1], signed(period));
     let mut labels = HashMap::new();
@@ -74,7 +80,8 @@ impl Counter {
     }
 }
 
-fn labels_of(context: Context, tid: u32) -> Vec<(String, String)> {
+/// The labels of a context on a thread of this process.
+pub(crate) fn live_labels(context: Context, tid: u32) -> Vec<(String, String)> {
     let mut labels = names::labels_of(context.labels);
     let span = names::path_of(context.span).join(";");
     if !span.is_empty() {

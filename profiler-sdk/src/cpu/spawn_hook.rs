@@ -40,9 +40,12 @@ pub(crate) fn is_linked() -> bool {
     false
 }
 
-/// Enters the calling thread into the books until it ends; for runtimes that can call
-/// something on a new thread. Does nothing where that is known already.
-pub(crate) fn thread_started() {
+/// Tells the profiler of the calling thread, from here to its end.
+///
+/// Needed only in a statically linked program, where new threads are otherwise found within
+/// some tenths of a second: pass it to `on_thread_start` of a runtime's builder. Elsewhere
+/// threads tell of themselves, and this does nothing.
+pub fn thread_started() {
     if is_wanted() {
         crate::cpu::lifetime::begin_here(crate::cpu::threads::Origin::default());
     }

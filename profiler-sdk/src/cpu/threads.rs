@@ -92,6 +92,11 @@ pub(crate) fn begin_here(origin: Origin, bounds: Bounds) -> Option<u64> {
     Some(slot.ticket())
 }
 
+/// The ticket of a thread that is in the books.
+pub(crate) fn ticket_of(tid: u32) -> Option<u64> {
+    threads().find(tid).map(|thread| thread.slot.ticket())
+}
+
 /// Closes the books on the calling thread, which is about to end.
 pub(crate) fn end_here(ticket: u64) {
     let Some(slot) = Slot::of_ticket(ticket) else { return };
@@ -266,7 +271,8 @@ impl Threads {
         let Some(present) = tasks::list() else { return };
         for index in 0..self.known.len() {
             let tid = self.known[index].as_ref().map(|thread| thread.slot.tid());
-            if tid.is_some_and(|tid| !present.contains(&tid)) {
+            // The directory may miss a thread while others end: its clock does not.
+            if tid.is_some_and(|tid| !present.contains(&tid) && cpu_time(tid).is_none()) {
                 self.lose(index);
             }
         }

@@ -96,6 +96,21 @@ impl Drop for Timer {
     }
 }
 
+/// Sends the calling thread what its timer would send; whether that was possible.
+pub(crate) fn signal_here(ticket: u64) -> bool {
+    // SAFETY: zeroes are a valid structure, and the kernel copies it; a process may send
+    // itself any code.
+    unsafe {
+        let mut info: [u64; 16] = MaybeUninit::zeroed().assume_init();
+        info[1] = u64::from(libc::SI_TIMER.cast_unsigned());
+        info[3] = ticket;
+        let (process, thread) = (c_long::from(libc::getpid()), c_long::from(this_thread()));
+        let signal = c_long::from(libc::SIGPROF);
+        let info = info.as_ptr();
+        libc::syscall(libc::SYS_rt_tgsigqueueinfo, process, thread, signal, info) == 0
+    }
+}
+
 fn timespec_of(nanos: u64) -> timespec {
     timespec {
         tv_sec: (nanos / 1_000_000_000).cast_signed(),

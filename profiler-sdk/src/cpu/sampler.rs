@@ -1,0 +1,88 @@
+//! The engine by itself, for our own examples and tests.
+
+use std::time::{Duration, Instant};
+
+use flambeau_profile::proto::Profile;
+
+use crate::cpu::engine::TimerEngine;
+use crate::cpu::prepare::{self, Unwinder};
+use crate::cpu::{lifetime, timer};
+use crate::engine::{Engine, EngineError, EngineReport};
+use crate::log::{LogOptions, SampleLog};
+
+/// A [`TimerEngine`] with a log that dies with the process.
+pub struct Sampler {
+    engine: TimerEngine,
+    seq: u64,
+}
+
+impl Sampler {
+    /// Starts an engine; one per process. Unwind tables may still be on their way.
+    ///
+    /// # Errors
+    /// As any engine's start.
+    pub fn start(hz: u32) -> Result<Self, EngineError> {
+        let failed = |error: crate::log::LogError| EngineError::Failed(error.to_string());
+        let log = SampleLog::anonymous(LogOptions::default()).map_err(failed)?;
+        // As the process's own, which handlers may look at to its end.
+        let engine = TimerEngine::new(hz, Box::leak(Box::new(log)));
+        engine.start()?;
+        Ok(Self { engine, seq: 0 })
+    }
+
+    /// Waits for the unwinder's self-test; whether it passed in time.
+    pub fn wait_until_ready(&self, limit: Duration) -> bool {
+        let begun = Instant::now();
+        while prepare::state() == Unwinder::Starting && begun.elapsed() < limit {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        prepare::state() == Unwinder::Tables
+    }
+
+    /// Samples from now on.
+    pub fn resume(&self) {
+        self.engine.resume();
+    }
+
+    /// Samples no more, until the next call of the other.
+    pub fn pause(&self) {
+        self.engine.pause();
+    }
+
+    /// Another rate.
+    pub fn set_rate(&self, hz: u32) {
+        self.engine.set_rate(hz);
+    }
+
+    /// What was sampled since the last call.
+    ///
+    /// # Errors
+    /// As any engine's.
+    pub fn collect(&mut self) -> Result<Option<Profile>, EngineError> {
+        let profile = self.engine.collect(self.seq)?;
+        self.engine.release(self.seq);
+        self.seq += 1;
+        Ok(profile)
+    }
+
+    /// How it fared since the last call.
+    pub fn report(&self) -> EngineReport {
+        self.engine.report()
+    }
+
+    /// Ends sampling.
+    pub fn stop(&self) {
+        self.engine.stop();
+    }
+
+    /// Rows and bytes of the unwind tables.
+    pub fn tables(&self) -> (usize, usize) {
+        prepare::size()
+    }
+
+    /// Sends the calling thread the signal of its timer, as the kernel would; false if it has
+    /// no timer.
+    pub fn signal_here(&self) -> bool {
+        timer::signal_here(lifetime::ticket_here())
+    }
+}
