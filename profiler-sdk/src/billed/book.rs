@@ -1,7 +1,5 @@
 //! The account itself: numbers that grow, by slot, and what of them was told.
 
-use std::sync::Arc;
-
 use super::slots::{self, Kind, MAX_PATHS, SLOTS, Slots};
 use super::window::{WallTime, Window};
 use crate::names;
@@ -15,7 +13,7 @@ pub(super) struct Book {
     wall: Vec<WallTime>,
     /// By path id.
     paths: Vec<Path>,
-    keeper: Option<Arc<dyn Slots>>,
+    keeper: Option<&'static dyn Slots>,
 }
 
 /// Where a name lies and how long it is.
@@ -31,13 +29,13 @@ struct Path {
 
 impl Book {
     /// Keeps the account in `keeper` too, with what no window told yet.
-    pub(super) fn keep_in(&mut self, keeper: Arc<dyn Slots>) {
+    pub(super) fn keep_in(&mut self, keeper: &'static dyn Slots) {
         self.grown().for_each(|(slot, nanos)| keeper.add(slot, nanos));
         self.keeper = Some(keeper);
     }
 
-    pub(super) fn keeper(&self) -> Option<&dyn Slots> {
-        self.keeper.as_deref()
+    pub(super) fn keeper(&self) -> Option<&'static dyn Slots> {
+        self.keeper
     }
 
     pub(super) fn add(&mut self, slot: u32, nanos: u64) {
@@ -49,7 +47,7 @@ impl Book {
             self.sums.resize(index + 1, 0);
         }
         self.sums[index] = self.sums[index].wrapping_add(nanos);
-        if let Some(keeper) = &self.keeper {
+        if let Some(keeper) = self.keeper {
             keeper.add(slot, nanos);
         }
     }

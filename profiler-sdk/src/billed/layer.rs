@@ -183,3 +183,125 @@ impl Drop for Entered {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use tracing::{debug_span, subscriber::with_default};
+    use tracing_subscriber::{Registry, layer::SubscriberExt};
+
+    struct Still;
+
+    impl crate::billed::Clock for Still {
+        fn now(&self) -> u64 {
+            0
+        }
+        fn cpu(&self) -> u64 {
+            0
+        }
+    }
+
+    fn listen(act: impl FnOnce(&'static Ledger)) {
+        let ledger: &'static Ledger = Box::leak(Box::new(Ledger::new(Still, None)));
+        let layer = SpanLayer::new(ledger).with_filter(SpanFilter::default());
+        with_default(Registry::default().with(layer), || act(ledger));
+    }
+
+    fn here() -> String {
+        names::path_of(context::current().span).join(";")
+    }
+
+    // Our own target would make these spans the profiler's own work.
+    macro_rules! span {
+        ($name:literal) => {
+            debug_span!(target: "app", $name)
+        };
+    }
+
+    #[test]
+    fn samples_know_the_innermost_span_and_the_one_before_comes_back() {
+        listen(|ledger| {
+            let outer = span!("layer-outer").entered();
+            assert_eq!(here(), "layer-outer");
+            let inner = span!("layer-inner").entered();
+            assert_eq!(here(), "layer-outer;layer-inner");
+            drop(inner);
+            assert_eq!(here(), "layer-outer");
+            drop(outer);
+            assert_eq!((here(), ledger.open_spans()), (String::new(), 0));
+        });
+    }
+
+    #[test]
+    fn spans_may_be_left_in_another_order() {
+        listen(|ledger| {
+            let (first, second) = (span!("layer-first"), span!("layer-second"));
+            let third = span!("layer-third");
+            let first = first.entered();
+            let second = second.entered();
+            drop(first);
+            assert_eq!(here(), "layer-second");
+            let third = third.entered();
+            drop(second);
+            assert_eq!(here(), "layer-third");
+            drop(third);
+            assert_eq!((here(), ledger.open_spans()), (String::new(), 0));
+        });
+    }
+
+    #[test]
+    fn one_span_may_be_on_two_threads_and_twice_on_one() {
+        listen(|ledger| {
+            let span = span!("layer-shared");
+            let _here = span.enter();
+            let dispatch = tracing::dispatcher::get_default(Clone::clone);
+            let there = span.clone();
+            let elsewhere = std::thread::spawn(move || {
+                assert_eq!(here(), "");
+                tracing::dispatcher::with_default(&dispatch, || there.in_scope(here))
+            });
+            assert_eq!(elsewhere.join().unwrap(), "layer-shared");
+            span.in_scope(|| assert_eq!(here(), "layer-shared"));
+            assert_eq!((here().as_str(), ledger.open_spans()), ("layer-shared", 1));
+        });
+    }
+
+    #[test]
+    fn a_thread_that_ends_inside_a_span_leaves_it() {
+        listen(|ledger| {
+            let began = ledger.invocation_began(0);
+            let dispatch = tracing::dispatcher::get_default(Clone::clone);
+            let thread = std::thread::spawn(move || {
+                tracing::dispatcher::with_default(&dispatch, || {
+                    std::mem::forget(span!("layer-forgotten").entered());
+                });
+            });
+            thread.join().unwrap();
+            ledger.invocation_ended(began, 0);
+            assert_eq!(ledger.open_spans(), 1, "forgotten, so never closed");
+            assert_eq!(ledger.threads_inside(), 0);
+        });
+    }
+
+    #[test]
+    fn our_own_work_is_no_span_of_the_hosts() {
+        listen(|ledger| {
+            let own = debug_span!(target: "profiler_sdk::session", "flush").entered();
+            let below = span!("layer-put").entered();
+            assert_eq!((here().as_str(), ledger.open_spans()), (OWN_PATH, 0));
+            drop(below);
+            drop(own);
+            assert_eq!(here(), "");
+        });
+    }
+
+    #[test]
+    fn transports_are_passed_over() {
+        listen(|ledger| {
+            let _connection = debug_span!(target: "h2::client", "layer-connection").entered();
+            let _call = span!("layer-call").entered();
+            assert_eq!((here().as_str(), ledger.open_spans()), ("layer-call", 1));
+        });
+    }
+}

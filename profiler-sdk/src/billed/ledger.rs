@@ -1,7 +1,7 @@
 //! The ledger: what each billed nanosecond was spent on.
 
 use std::cell::Cell;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::book::Book;
 use super::clock::{Clock, SystemClock, process_started};
@@ -129,7 +129,7 @@ impl Ledger {
     }
 
     /// Keeps the account beyond the process from now on, what no window told yet included.
-    pub fn keep_in(&self, keeper: Arc<dyn Slots>) {
+    pub fn keep_in(&self, keeper: &'static dyn Slots) {
         let mut state = self.state();
         state.book.keep_in(keeper);
         state.note_open();
@@ -246,6 +246,11 @@ impl Ledger {
     /// How many spans are open.
     pub fn open_spans(&self) -> usize {
         self.state().tree.len()
+    }
+
+    /// How many threads are in spans.
+    pub fn threads_inside(&self) -> usize {
+        self.state().tree.threads()
     }
 
     /// Notes the time before a change of owners, makes it, and settles if that is due.
@@ -395,6 +400,7 @@ impl State {
     }
 }
 
-fn to_next_millisecond(nanos: u64) -> u64 {
+/// What is missing to a whole millisecond.
+pub(super) fn to_next_millisecond(nanos: u64) -> u64 {
     nanos.next_multiple_of(MILLISECOND) - nanos
 }

@@ -120,6 +120,11 @@ impl Tree {
         leaves.map(|leaves| (leaves.path, leaves.count))
     }
 
+    /// How many threads are in spans.
+    pub(super) fn threads(&self) -> usize {
+        self.tops.len()
+    }
+
     /// How many spans are open.
     pub(super) fn len(&self) -> usize {
         self.nodes.len() - self.free.len()
