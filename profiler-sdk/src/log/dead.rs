@@ -92,6 +92,11 @@ impl DeadFile {
         self.path.file_stem().unwrap_or_default().to_string_lossy().into_owned()
     }
 
+    /// Where it is; snapshots that the process spooled lie beside it.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Reads it, at most [`MAX_LOG_BYTES`] of it.
     ///
     /// # Errors

@@ -46,8 +46,8 @@
 //!
 //! A thread may be descheduled inside its handler for long, or leave it by a jump. The closer
 //! waits for it only so long; then it reads what is committed. Such a half is not zeroed and not
-//! opened again before that writer has left, and what it commits late is found by then
-//! (`seal.rs`).
+//! opened again before that writer has left, and what it committed late is written again, into
+//! the half that is open by then (`seal.rs`).
 
 use super::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use super::atomic::{AtomicU64, fence};

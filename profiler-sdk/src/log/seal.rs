@@ -1,50 +1,41 @@
 //! Taking a half's samples away while the other is written.
 
-use std::sync::atomic::Ordering::AcqRel;
+use std::collections::HashSet;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
 use std::sync::{MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::account::{self, Account};
-use super::format::{Counter, at};
+use super::format::at;
 use super::sample::Sample;
 use super::scan;
 use super::write::SampleLog;
 
 /// How long a seal waits for writers inside the half. A handler is done in microseconds; one
-/// that is not was descheduled, and what it still writes is found when the half is cleared.
+/// that is not was descheduled, and what it still writes goes to the next snapshot.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// How often it looks before it begins to sleep in between.
 const SPINS: u32 = 64;
 
 /// What became of a half.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(super) enum Phase {
     /// Nothing in it.
     #[default]
     Free,
     /// Written now.
     Open,
-    /// The samples of a snapshot; those told so far.
+    /// The samples of a snapshot.
     Sealed { seq: u64, told: Told },
-    /// Safe elsewhere, but a writer is still inside.
+    /// Safe elsewhere, but a writer may be inside.
     Retired { told: Told },
 }
 
-/// Samples handed to a caller.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) struct Told {
-    count: u64,
-    weight: u64,
-}
-
-impl Told {
-    fn of(samples: &[Sample]) -> Told {
-        let weight = samples.iter().fold(0u64, |sum, next| sum.saturating_add(next.head.weight));
-        Told { count: samples.len() as u64, weight }
-    }
-}
+/// The numbers of the samples a caller got, if a writer was still inside when it read them, so
+/// that there may be more; none if it got all, or wanted none.
+type Told = Option<HashSet<u64>>;
 
 /// How much of the open half is given out, in words.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -68,11 +59,11 @@ impl SampleLog {
         half.close();
         self.wait_for_writers(which);
         let words = self.memory.words();
-        account::carry(words, which, self.account_used.load(std::sync::atomic::Ordering::Acquire));
+        account::carry(words, which, self.account_used.load(Acquire));
         words[at::NEXT_SEQ].fetch_max(seq.saturating_add(1), AcqRel);
         half.seal(seq);
         account::finish(words, which);
-        phases[which] = Phase::Sealed { seq, told: Told::default() };
+        phases[which] = Phase::Sealed { seq, told: None };
         Some(Sealed { log: self, which, seq })
     }
 
@@ -80,13 +71,14 @@ impl SampleLog {
     pub(crate) fn release(&self, seq: u64) -> bool {
         let mut phases = self.phases();
         let mut held = false;
-        for (which, phase) in phases.iter_mut().enumerate() {
-            if let Phase::Sealed { told, .. } = *phase
-                && matches!(phase, Phase::Sealed { seq: sealed, .. } if *sealed == seq)
-            {
-                self.halves()[which].retire();
-                *phase = Phase::Retired { told };
-                held = true;
+        for (phase, half) in phases.iter_mut().zip(self.halves()) {
+            match phase {
+                Phase::Sealed { seq: sealed, told } if *sealed == seq => {
+                    half.retire();
+                    *phase = Phase::Retired { told: told.take() };
+                    held = true;
+                }
+                _ => {}
             }
         }
         self.open_if_none(&mut phases);
@@ -106,7 +98,8 @@ impl SampleLog {
     /// Whether a seal would leave a half to write to.
     pub(crate) fn has_room_to_seal(&self) -> bool {
         let mut phases = self.phases();
-        self.clear_retired(&mut phases);
+        let late = self.clear_retired(&mut phases);
+        self.write_again(&late);
         phases.contains(&Phase::Free)
     }
 
@@ -122,40 +115,50 @@ impl SampleLog {
     }
 
     fn open_if_none(&self, phases: &mut [Phase; 2]) {
-        if phases.contains(&Phase::Open) {
-            self.clear_retired(phases);
-        } else {
+        if !phases.contains(&Phase::Open) {
             self.open_a_free(phases);
         }
     }
 
     fn open_a_free(&self, phases: &mut [Phase; 2]) {
-        self.clear_retired(phases);
-        let halves = self.halves();
-        for (phase, half) in phases.iter_mut().zip(halves) {
+        let late = self.clear_retired(phases);
+        for (phase, half) in phases.iter_mut().zip(self.halves()) {
             if *phase == Phase::Free && half.begin() {
                 *phase = Phase::Open;
-                return;
+                break;
             }
         }
+        self.write_again(&late);
     }
 
-    /// Empties retired halves whose writers have left. What they committed after the samples
-    /// were read is lost, and counted.
-    fn clear_retired(&self, phases: &mut [Phase; 2]) {
+    /// Empties retired halves whose writers have left; gives what those committed after the
+    /// samples were read.
+    fn clear_retired(&self, phases: &mut [Phase; 2]) -> Vec<Sample> {
+        let mut late = Vec::new();
         for (phase, half) in phases.iter_mut().zip(self.halves()) {
-            let Phase::Retired { told } = *phase else { continue };
+            let Phase::Retired { told } = phase else { continue };
             if half.gate.is_busy() {
                 continue;
             }
             // Nobody writes here any more: the gate is closed, and nobody is inside.
-            let written = half.written();
-            let all = Told::of(&scan::samples(written, 0..written.len(), self.crc).0);
+            let found = told.as_ref().map(|told| {
+                let written = half.written();
+                let mut found = scan::samples(written, 0..written.len(), self.crc).0;
+                found.retain(|sample| !told.contains(&sample.number));
+                found
+            });
             if half.clear() {
-                self.count(Counter::Dropped, all.count.saturating_sub(told.count));
-                self.count(Counter::DroppedWeight, all.weight.saturating_sub(told.weight));
+                late.extend(found.unwrap_or_default());
                 *phase = Phase::Free;
             }
+        }
+        late
+    }
+
+    /// Lets samples that came late for their snapshot be in the next.
+    fn write_again(&self, late: &[Sample]) {
+        for sample in late {
+            self.write(&sample.head, &sample.frames, sample.truncated, || sample.number);
         }
     }
 
@@ -194,15 +197,18 @@ impl Sealed<'_> {
         self.seq
     }
 
-    /// Its samples, in the order in which their places were given out.
+    /// Its samples, in the order in which their places were given out. One whose writer the
+    /// seal did not wait for any longer goes to the next snapshot, once it is written.
     pub(crate) fn samples(&self) -> Vec<Sample> {
         let half = self.log.halves()[self.which];
+        // Asked first: if nobody is inside now, the scan sees all there ever will be.
+        let is_busy = half.gate.is_busy();
         let written = half.written();
         let samples = scan::samples(written, 0..written.len(), self.log.crc).0;
         if let Phase::Sealed { seq, told } = &mut self.log.phases()[self.which]
             && *seq == self.seq
         {
-            *told = Told::of(&samples);
+            *told = is_busy.then(|| samples.iter().map(|sample| sample.number).collect());
         }
         samples
     }

@@ -172,20 +172,32 @@ impl SampleLog {
     pub(crate) fn append(&self, head: SampleHead, frames: &[u64]) -> bool {
         let kept = frames.get(..MAX_FRAMES).unwrap_or(frames);
         let truncated = kept.len() < frames.len();
-        let written = protocol::append(&self.halves(), SAMPLE_WORDS + kept.len(), |words| {
-            let number = self.memory.words()[at::NEXT_SAMPLE].fetch_add(1, Relaxed);
-            let body = sample::body(number, &head, kept.len(), truncated);
-            let body = body.iter().chain(kept);
+        let number = || self.memory.words()[at::NEXT_SAMPLE].fetch_add(1, Relaxed);
+        let written = self.write(&head, kept, truncated, number);
+        if written && truncated {
+            self.count(Counter::Truncated, 1);
+        }
+        written
+    }
+
+    /// Writes a sample of at most [`MAX_FRAMES`]; takes its number once it has a place.
+    #[inline]
+    pub(super) fn write(
+        &self,
+        head: &SampleHead,
+        frames: &[u64],
+        truncated: bool,
+        number: impl FnOnce() -> u64,
+    ) -> bool {
+        let written = protocol::append(&self.halves(), SAMPLE_WORDS + frames.len(), |words| {
+            let body = sample::body(number(), head, frames.len(), truncated);
+            let body = body.iter().chain(frames);
             words.iter().zip(body.clone()).for_each(|(to, word)| to.store(*word, Relaxed));
             Marker::Sample.first(self.crc, words.len(), body.copied())
         });
-        match (written, truncated) {
-            (false, _) => {
-                self.count(Counter::Dropped, 1);
-                self.count(Counter::DroppedWeight, head.weight);
-            }
-            (true, true) => self.count(Counter::Truncated, 1),
-            (true, false) => {}
+        if !written {
+            self.count(Counter::Dropped, 1);
+            self.count(Counter::DroppedWeight, head.weight);
         }
         written
     }
