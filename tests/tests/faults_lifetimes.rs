@@ -134,7 +134,7 @@ impl Calendar {
     fn turns(&self, day: i64) -> BTreeSet<UnixMillis> {
         let ticks = (0..DAY_MILLIS / TICK_MILLIS).map(|n| self.at(day, n * TICK_MILLIS));
         let is_turn = |at: &UnixMillis| {
-            [STEADY, BRIEF, "default"].iter().any(|name| is_daily_turn(name, *at, TICK_MILLIS))
+            [STEADY, BRIEF, "default"].iter().any(|name| is_daily_turn(name, *at))
         };
         let turns: BTreeSet<UnixMillis> = ticks.filter(is_turn).collect();
         assert_eq!(turns.len(), 1);

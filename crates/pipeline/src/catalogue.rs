@@ -91,8 +91,7 @@ async fn learn_unknown(store: &Store, tenant: &TenantId) -> Result<usize, StoreE
     let known: BTreeSet<ServiceName> = entries.into_iter().map(|entry| entry.service).collect();
     let (mut written, prefix) = (0, format!("{SNAPSHOTS}{}/", tenant.encoded()));
     for folder in store.folders(&prefix).await? {
-        let part = folder.trim_start_matches(&prefix).trim_end_matches('/');
-        let service = ServiceName::from_encoded(part).ok();
+        let service = ServiceName::from_encoded(&folder).ok();
         let Some(service) = service.filter(|service| !known.contains(service)) else { continue };
         let rows = store.all_rows(tenant, &service).await?;
         let rows: Vec<BlockRow> = rows.into_iter().map(|indexed| indexed.row).collect();

@@ -15,10 +15,7 @@ use flambeau_layout::{
 };
 use flambeau_store::{ErrorKind, Store, StoreError};
 
-use crate::catalogue::read_mark;
-
-/// Largest segment that is rewritten.
-const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+use crate::{catalogue::read_mark, sweep::MAX_SEGMENT_BYTES};
 
 /// Largest parked note that is read.
 const MAX_PARKED_BYTES: u64 = 1 << 20;
@@ -160,10 +157,8 @@ async fn services_of(
     let mut services: BTreeSet<ServiceName> = known.map(|entry| entry.service).collect();
     for prefix in [SNAPSHOTS, BLOCKS] {
         let prefix = format!("{prefix}{}/", tenant.encoded());
-        for folder in store.folders(&prefix).await? {
-            let part = folder.trim_start_matches(&prefix).trim_end_matches('/');
-            services.extend(ServiceName::from_encoded(part));
-        }
+        let folders = store.folders(&prefix).await?;
+        services.extend(folders.iter().filter_map(|name| ServiceName::from_encoded(name).ok()));
     }
     Ok(services)
 }

@@ -14,8 +14,8 @@ mod rollups;
 use std::collections::{BTreeMap, HashSet};
 
 use flambeau_layout::{
-    BlockNote, BlockRow, ClaimRow, CommitMark, Fate, KeyDate, Level, Note, RowState, SortKey,
-    TenantId, UnixMillis, archive,
+    BlockNote, BlockRow, ClaimRow, CommitMark, Fate, KeyDate, Note, RowState, SortKey, TenantId,
+    UnixMillis, archive,
     lifetime::{DAY_MILLIS, SEGMENT_DAYS, TOMBSTONE_DAYS},
     mark::MARK_SUFFIX,
     object::SEGMENTS,
@@ -35,10 +35,10 @@ pub const ORPHAN_MILLIS: i64 = 3_600_000;
 /// it looks at all that are kept: what stays unmarked is never rolled up, and
 /// must not end with its segment because nobody swept for some days.
 pub const SWEPT_DAYS: i64 = 2;
-/// How often the schedule is expected to sweep segments.
-const SWEEP_MILLIS: i64 = 10 * 60_000;
-/// Largest unmarked segment that is looked into.
-const MAX_SEGMENT_BYTES: u64 = 1 << 30;
+/// How often the schedule is expected to tick, and so to sweep.
+pub const TICK_MILLIS: i64 = 10 * 60_000;
+/// Largest segment that is looked into or rewritten.
+pub(crate) const MAX_SEGMENT_BYTES: u64 = 1 << 30;
 /// Most entries of a segment: 16 types of 65 536 blocks.
 const MAX_ENTRIES: usize = 1 << 20;
 
@@ -74,7 +74,7 @@ pub async fn sweep_segments(
     now: UnixMillis,
 ) -> Result<SweepReport, StoreError> {
     let mut report = SweepReport::default();
-    let all = is_daily_turn(tenant.as_str(), now, SWEEP_MILLIS);
+    let all = is_daily_turn(tenant.as_str(), now);
     for days in 0..=if all { SEGMENT_DAYS } else { SWEPT_DAYS } {
         let date = KeyDate::of(now.plus_millis(-days * DAY_MILLIS));
         let prefix = format!("{SEGMENTS}{}/{date}/", tenant.encoded());
@@ -203,14 +203,14 @@ pub(crate) fn note_of(profile: &[u8]) -> Result<BlockNote, String> {
     }
 }
 
-/// Whether a service's rollups are due for their daily sweep, given when the
-/// schedule ticks: spread over the day by name, without state.
+/// Whether the daily turn of a service or tenant has come: one tick of the
+/// schedule a day, spread by name, without state.
 #[must_use]
-pub fn is_daily_turn(name: &str, now: UnixMillis, tick_millis: i64) -> bool {
-    let ticks = Level::Day.millis() / tick_millis.max(1);
+pub fn is_daily_turn(name: &str, now: UnixMillis) -> bool {
+    const TICKS: i64 = DAY_MILLIS / TICK_MILLIS;
     let spread =
         name.bytes().fold(7_u64, |hash, byte| hash.wrapping_mul(31).wrapping_add(byte.into()));
-    now.0.div_euclid(tick_millis.max(1)).rem_euclid(ticks) == (spread % ticks.unsigned_abs()) as i64
+    now.0.div_euclid(TICK_MILLIS).rem_euclid(TICKS) == (spread % TICKS.unsigned_abs()) as i64
 }
 
 #[cfg(test)]
@@ -239,8 +239,7 @@ mod tests {
     #[test]
     fn each_service_has_one_turn_a_day() {
         for name in ["a", "checkout", "λ"] {
-            let tick = 10 * 60_000;
-            let turns = (0..144).filter(|n| is_daily_turn(name, NOW.plus_millis(n * tick), tick));
+            let turns = (0..144).filter(|n| is_daily_turn(name, NOW.plus_millis(n * TICK_MILLIS)));
             assert_eq!(turns.count(), 1, "{name}");
         }
     }

@@ -372,8 +372,8 @@ async fn what_nobody_swept_for_days_is_swept_on_the_daily_turn() {
         |effect: &Effect| matches!(effect, Effect::PutObject(key) if key.ends_with(".commit"));
     let dying = stack.store.clone().with_seam(Fault::new(0, false, unmarked));
     assert_eq!(stack.merge(&dying, &[key], stack.now).await, [ItemOutcome::Merged]);
-    let is_turn = |now: &UnixMillis| sweep::is_daily_turn("default", *now, 10 * MINUTE);
-    let after = (0..144).map(|n| stack.now.plus_millis(6 * DAY + n * 10 * MINUTE));
+    let is_turn = |now: &UnixMillis| sweep::is_daily_turn("default", *now);
+    let after = (0..144).map(|n| stack.now.plus_millis(6 * DAY + n * sweep::TICK_MILLIS));
     let (turns, others): (Vec<_>, Vec<_>) = after.partition(is_turn);
     let swept = sweep::sweep_segments(&stack.store, &tenant(), others[0]).await.unwrap();
     assert_eq!((swept.unmarked, swept.marked), (0, 0));

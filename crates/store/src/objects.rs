@@ -181,7 +181,7 @@ impl Store {
         Ok(objects)
     }
 
-    /// The folders directly below `prefix`, each with its `/`.
+    /// The names of the folders directly below `prefix`, as they stand in keys.
     ///
     /// # Errors
     /// When S3 refuses or cannot be reached.
@@ -193,7 +193,9 @@ impl Store {
             let doing = || format!("list folders below `{prefix}`");
             let output = request.await.map_err(|error| StoreError::sdk(doing(), error))?;
             let found = output.common_prefixes().iter().filter_map(|folder| folder.prefix());
-            folders.extend(found.map(str::to_owned));
+            let name =
+                |folder: &str| Some(folder.strip_prefix(prefix)?.strip_suffix('/')?.to_owned());
+            folders.extend(found.filter_map(name));
             next = output.next_continuation_token().map(str::to_owned);
             if next.is_none() {
                 return Ok(folders);

@@ -30,7 +30,8 @@ use serde_json::{Value, json};
 use crate::event::Asked;
 
 pub use event::HINTED_ROWS;
-pub use tick::{TICK_MILLIS, Ticked, tick};
+pub use flambeau_pipeline::sweep::TICK_MILLIS;
+pub use tick::{Ticked, tick};
 
 /// What stays between invocations.
 #[derive(Debug, Clone)]

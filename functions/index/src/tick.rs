@@ -8,15 +8,12 @@ use flambeau_layout::{
 };
 use flambeau_pipeline::{
     CompactOptions, Scope, catalogue, compact,
-    sweep::{SweepReport, is_daily_turn, sweep_rollups, sweep_segments},
+    sweep::{SweepReport, TICK_MILLIS, is_daily_turn, sweep_rollups, sweep_segments},
 };
 use flambeau_profile::Limits;
 use flambeau_store::{Store, StoreError};
 
 use crate::State;
-
-/// How often the schedule is expected to tick.
-pub const TICK_MILLIS: i64 = 10 * 60_000;
 
 /// What one tick did.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -60,10 +57,8 @@ pub async fn tick(state: &State, now: UnixMillis) -> Result<Ticked, StoreError> 
 async fn tenants(store: &Store) -> Result<BTreeSet<TenantId>, StoreError> {
     let mut tenants = BTreeSet::new();
     for prefix in [SEGMENTS, BLOCKS] {
-        for folder in store.folders(prefix).await? {
-            let part = folder.trim_start_matches(prefix).trim_end_matches('/');
-            tenants.extend(TenantId::from_encoded(part));
-        }
+        let folders = store.folders(prefix).await?;
+        tenants.extend(folders.iter().filter_map(|name| TenantId::from_encoded(name).ok()));
     }
     Ok(tenants)
 }
@@ -100,7 +95,7 @@ async fn tick_service(
     ticked.rollups += report.rollups;
     ticked.retired += report.retired;
     ticked.refused += report.refused.len();
-    if is_daily_turn(entry.service.as_str(), now, TICK_MILLIS) {
+    if is_daily_turn(entry.service.as_str(), now) {
         ticked.count(&sweep_rollups(store, tenant, &entry.service, now).await?);
     }
     Ok(())

@@ -1,6 +1,8 @@
 //! All functions together: they share one queue, and so the batches that one
 //! function's snapshots arrive in.
 
+use flambeau_pipeline::sweep::TICK_MILLIS;
+
 use crate::shape::{BEGIN, MINUTE, Moment, SHAPES};
 
 /// How the queue, the stream and the schedule are set.
@@ -33,8 +35,7 @@ impl Default for Settings {
             window: 30_000,
             pollers: 5,
             hint: Some(10_000),
-            // `flambeau_index::TICK_MILLIS`
-            tick: 10 * MINUTE,
+            tick: TICK_MILLIS,
             shards: 4,
             late: 0.002,
             seed: 1,
