@@ -10,14 +10,18 @@
 //! snapshot of one of 50 services. Printed are the peak resident memory as the
 //! kernel counts it, the billed milliseconds, and how many bytes became how many.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
 use bytes::Bytes;
 use flambeau_layout::{Identity, KeyDate, ProfileType, SnapshotKey, SnapshotShape};
-use flambeau_local::lambda::{Function, ShutdownReason};
+use flambeau_local::{
+    lambda::{Function, ShutdownReason},
+    pump::message,
+    s3::{Event, EventName},
+};
 use flambeau_tests::{faults::Stores, stack::now};
-use serde_json::{Value, json};
+use serde_json::json;
 
 const SERVICES: usize = 50;
 
@@ -36,8 +40,9 @@ async fn main() -> anyhow::Result<()> {
     for index in 0..count {
         let bytes = Bytes::from(std::fs::read(&paths[index % paths.len()])?);
         let key = key(index)?.to_string();
+        let size = bytes.len();
         stores.store.put_new(&key, bytes, "application/octet-stream").await?;
-        messages.push(message(index, &key));
+        messages.push(message(&event(index, key, size), 1));
     }
     let merge = function(program, &stores)?;
     let event = json!({ "Records": messages }).to_string();
@@ -83,22 +88,11 @@ fn key(index: usize) -> anyhow::Result<SnapshotKey> {
     Ok(SnapshotKey::new(identity, KeyDate::of(now()), shape))
 }
 
-/// One SQS message around one S3 notification.
-fn message(index: usize, key: &str) -> Value {
-    let notification = json!({ "Records": [{
-        "eventVersion": "2.1", "eventSource": "aws:s3", "awsRegion": "us-east-1",
-        "eventTime": "2026-01-01T00:00:00.000Z", "eventName": "ObjectCreated:Put",
-        "userIdentity": {}, "requestParameters": {}, "responseElements": {},
-        "s3": {
-            "s3SchemaVersion": "1.0", "configurationId": "c",
-            "bucket": { "name": "flambeau", "ownerIdentity": {}, "arn": "arn:aws:s3:::flambeau" },
-            "object": { "key": key, "size": 1 }
-        }
-    }] });
-    json!({
-        "eventSource": "aws:sqs", "messageId": index.to_string(),
-        "body": notification.to_string(), "attributes": { "ApproximateReceiveCount": "1" }
-    })
+/// What S3 tells the queue of this object.
+fn event(index: usize, key: String, size: usize) -> Event {
+    let (name, bucket, etag) = (EventName::CreatedPut, "flambeau".to_owned(), String::new());
+    let (seq, size) = (index as u64, size as u64);
+    Event { seq, name, bucket, key, size, etag, event_time: SystemTime::now() }
 }
 
 fn function(program: &str, stores: &Stores) -> anyhow::Result<Function> {

@@ -1,7 +1,7 @@
 //! versitygw, an S3 server that shares no line with ours, as `fetch.sh` built
 //! it. The test binaries that let it judge include this file by its path.
 
-use std::io::Read;
+use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -32,7 +32,7 @@ impl SecondS3 {
         for _ in 0..PORTS {
             match Self::try_start(&program, access, secret) {
                 Ok(server) => return Some(server),
-                Err(why) => said = why,
+                Err(why) => said = why.to_string(),
             }
         }
         // Without extended attributes it has no place for ETags, and its
@@ -42,9 +42,9 @@ impl SecondS3 {
         None
     }
 
-    fn try_start(program: &Path, access: &str, secret: &str) -> Result<Self, String> {
-        let dir = tempfile::tempdir_in(program.parent().unwrap()).unwrap();
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    fn try_start(program: &Path, access: &str, secret: &str) -> io::Result<Self> {
+        let dir = tempfile::tempdir_in(program.parent().unwrap_or(Path::new(".")))?;
+        let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
         let child = Command::new(program)
             .args(["--port", &address.to_string(), "--quiet", "posix"])
             .arg(dir.path())
@@ -53,20 +53,18 @@ impl SecondS3 {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+            .spawn()?;
         let mut server = Self { child, url: format!("http://{address}"), _dir: dir };
         server.wait_listening(address).map(|()| server)
     }
 
-    /// Waits until it listens; what it said if it ended instead.
-    fn wait_listening(&mut self, address: SocketAddr) -> Result<(), String> {
+    /// Waits until it listens; fails with what it said if it ended instead.
+    fn wait_listening(&mut self, address: SocketAddr) -> io::Result<()> {
         let since = Instant::now();
         loop {
-            if self.child.try_wait().unwrap().is_some() {
-                let mut said = String::new();
-                self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-                return Err(said);
+            if self.child.try_wait()?.is_some() {
+                let said = self.child.stderr.take().map(io::read_to_string).transpose()?;
+                return Err(io::Error::other(said.unwrap_or_default()));
             }
             if TcpStream::connect(address).is_ok() {
                 return Ok(());

@@ -205,15 +205,8 @@ impl Pump {
         false
     }
 
-    /// The SQS message that wraps the S3 notification of one event.
     fn message(&self, event: &Event) -> Value {
-        let receives = self.failures.get(&event.seq).map_or(0, |failure| failure.receives) + 1;
-        json!({
-            "messageId": message_id(event),
-            "eventSource": "aws:sqs",
-            "attributes": { "ApproximateReceiveCount": receives.to_string() },
-            "body": json!({ "Records": [notification(event)] }).to_string(),
-        })
+        message(event, self.failures.get(&event.seq).map_or(0, |failure| failure.receives) + 1)
     }
 
     async fn keep_dead_letter(&self, event: &Event, receives: u32, error: &str) -> bool {
@@ -235,6 +228,18 @@ impl Pump {
             }
         }
     }
+}
+
+/// The SQS message that wraps the S3 notification of one event, at its
+/// `receives`-th delivery.
+#[must_use]
+pub fn message(event: &Event, receives: u32) -> Value {
+    json!({
+        "messageId": message_id(event),
+        "eventSource": "aws:sqs",
+        "attributes": { "ApproximateReceiveCount": receives.to_string() },
+        "body": json!({ "Records": [notification(event)] }).to_string(),
+    })
 }
 
 fn message_id(event: &Event) -> String {
@@ -295,4 +300,64 @@ fn stream_record(row: &BlockRow) -> Value {
             "StreamViewType": "KEYS_ONLY",
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::s3::{EmbeddedS3, Options};
+    use flambeau_store::{Config, Store};
+
+    /// A pump over an outbox with this many events; what it delivers to is
+    /// never reached.
+    async fn pump(dir: &std::path::Path, events: usize) -> (EmbeddedS3, Pump) {
+        let at = dir.to_owned();
+        let s3 = tokio::task::spawn_blocking(move || EmbeddedS3::open(&at, Options::default()));
+        let s3 = s3.await.unwrap().unwrap();
+        s3.outbox().record(SNAPSHOTS, events).await.unwrap();
+        let config = Config {
+            bucket: "flambeau".to_owned(),
+            table: "flambeau".to_owned(),
+            s3_endpoint: Some("http://127.0.0.1:1".to_owned()),
+            dynamodb_endpoint: Some("http://127.0.0.1:1".to_owned()),
+            credentials: Some(("id".to_owned(), "secret".to_owned())),
+        };
+        let (store, tenant) = (Store::connect(&config).await, "default".parse().unwrap());
+        let index = flambeau_index::State { store: store.clone(), tenant };
+        let tenant = index.tenant.clone();
+        let handlers =
+            Handlers { merge: flambeau_merge::State { store, tenant, fetches: 1 }, index };
+        let pump = Pump::new(s3.outbox(), handlers, dir.join("dead-letters"));
+        (s3, pump)
+    }
+
+    #[tokio::test]
+    async fn a_batch_holds_what_it_may_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let (s3, pump) = pump(dir.path(), MAX_BATCH).await;
+        let whole = pump.ready().await.unwrap();
+        assert_eq!(whole.len(), MAX_BATCH);
+        s3.outbox().record(SNAPSHOTS, 1).await.unwrap();
+        assert_eq!(pump.ready().await.unwrap(), whole);
+        let seqs: Vec<u64> = whole.iter().map(|event| event.seq).collect();
+        s3.outbox().ack(&seqs).await.unwrap();
+        assert_eq!(pump.ready().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_batch_of_failures_does_not_hold_up_what_comes_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let (s3, mut pump) = pump(dir.path(), MAX_BATCH).await;
+        let not_before = Instant::now() + Duration::from_secs(3600);
+        for event in pump.ready().await.unwrap() {
+            pump.failures.insert(event.seq, Failure { receives: 1, not_before });
+        }
+        assert_eq!(pump.ready().await.unwrap(), []);
+        s3.outbox().record("elsewhere/", 1).await.unwrap();
+        s3.outbox().record(SNAPSHOTS, 1).await.unwrap();
+        let batch = pump.ready().await.unwrap();
+        assert_eq!(batch.len(), 1);
+        assert!(!pump.failures.contains_key(&batch[0].seq));
+    }
 }

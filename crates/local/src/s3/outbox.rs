@@ -160,6 +160,23 @@ impl Outbox {
     }
 }
 
+#[cfg(test)]
+impl Outbox {
+    /// Records `count` puts of small objects below `prefix` that are nowhere.
+    pub(crate) async fn record(&self, prefix: &'static str, count: usize) -> Result<(), Error> {
+        let commit = self.store.writer.commit(move |batch| {
+            for index in 0..count {
+                let key = format!("{prefix}{index}");
+                let at = SystemTime::UNIX_EPOCH;
+                let event = NewEvent { bucket: "flambeau", key: &key, size: 1, etag: "e", at };
+                batch.emit(EventName::CreatedPut, event)?;
+            }
+            Ok(())
+        });
+        Ok(commit.await?)
+    }
+}
+
 /// The newest number ever given.
 pub(super) fn newest(conn: &Connection) -> rusqlite::Result<u64> {
     conn.query_row(
