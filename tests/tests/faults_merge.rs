@@ -160,7 +160,7 @@ async fn random_faults_duplicates_and_order_change_no_total() {
             queue.extend(again);
             // What was answered for may be delivered again all the same.
             queue.extend(
-                some.into_iter().filter(|_| delivery < MAX_DELIVERIES && random.chance(200)),
+                some.into_iter().filter(|_| delivery < MAX_DELIVERIES && random.per_mille(200)),
             );
             if queue.is_empty() {
                 break;

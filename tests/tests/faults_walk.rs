@@ -153,11 +153,11 @@ impl Walk {
         let service = self.service();
         let typ = self.random.pick(&["cpu", "wall", "heap"]).parse().unwrap();
         let windows: Vec<Window> = self.model.windows(&service).into_iter().collect();
-        if windows.is_empty() || self.random.chance(150) {
+        if windows.is_empty() || self.random.per_mille(150) {
             return (service, typ, Range::all());
         }
         let (a, level) = (*self.random.pick(&windows), *self.random.pick(&Level::ALL));
-        let b = if self.random.chance(500) { a } else { *self.random.pick(&windows) };
+        let b = if self.random.per_mille(500) { a } else { *self.random.pick(&windows) };
         let (first, last) = (a.min(b).within(level), a.max(b).within(level));
         (service, typ, Range { from: first.start, until: last.end() })
     }
@@ -227,7 +227,7 @@ impl Walk {
     fn answered(&mut self, delivered: Vec<anyhow::Result<Delivered>>) -> anyhow::Result<()> {
         for delivered in delivered {
             let Delivered { messages, again } = delivered?;
-            let lost = self.random.chance(100);
+            let lost = self.random.per_mille(100);
             self.queue.retain(|key| lost || again.contains(key) || !messages.contains(key));
         }
         Ok(())
@@ -239,7 +239,7 @@ impl Walk {
         let mut windows: Vec<Window> = self.model.windows(&service).into_iter().collect();
         self.random.shuffle(&mut windows);
         windows.truncate(3);
-        let hinted = self.random.chance(300);
+        let hinted = self.random.per_mille(300);
         let scope = if hinted { Scope::Minutes(windows) } else { Scope::All };
         // Failing is its right; what counts is what readers see.
         async move { drop(compact(&store, &tenant(), &service, &scope, &options).await) }

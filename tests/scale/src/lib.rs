@@ -17,7 +17,6 @@ mod compact;
 pub mod fleet;
 pub mod ledger;
 pub mod life;
-pub mod random;
 pub mod reading;
 pub mod report;
 pub mod shape;

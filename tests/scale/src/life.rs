@@ -5,21 +5,21 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use flambeau_layout::{BlockId, Level, RowState, UnixMillis, Window};
 use flambeau_pipeline::{catalogue::REFRESH_MILLIS, merge::chunk_fits};
+use flambeau_random::Random;
 use flambeau_store::IndexedRow;
 
 use crate::{
     fleet::{Fleet, Settings},
     ledger::{Ledger, TRANSACTION, read_units, write_units},
-    random::Random,
     shape::{BEGIN, DAY, MINUTE, Moment, Shape},
     table::{Meta, Table},
     weigh::{Kind, Scales, bare, block_id, claim_weight, parsed, point_values},
 };
 
 /// One in so many snapshots is the first of its environment.
-const COLD_ONE_IN: u64 = 50;
+const COLD_ONE_IN: usize = 50;
 /// One in so many late snapshots is days late.
-const VERY_LATE_ONE_IN: u64 = 50;
+const VERY_LATE_ONE_IN: usize = 50;
 /// Bytes of a catalogue row: two types and a few labels.
 const CATALOGUE_BYTES: usize = 900;
 
@@ -177,7 +177,7 @@ impl<'a> Life<'a> {
     /// Into the batch that one of the pollers is filling.
     fn enqueue(&mut self, time: i64, snapshot: Snapshot) {
         let interval = self.fleet.interval(self.clock, &self.settings);
-        let poller = self.random.below(self.settings.pollers.into()) as u32;
+        let poller = self.random.below(self.settings.pollers as usize) as u32;
         let shift = interval * i64::from(poller) / i64::from(self.settings.pollers);
         let full = (time + shift).div_euclid(interval) * interval + interval - shift;
         self.batches.entry((full, poller)).or_default().push(snapshot);

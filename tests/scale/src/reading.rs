@@ -2,11 +2,11 @@
 
 use flambeau_layout::UnixMillis;
 use flambeau_query::Range;
+use flambeau_random::Random;
 
 use crate::{
     ask::Asked,
     life::Life,
-    random::Random,
     shape::{BEGIN, DAY, HOUR, MINUTE},
 };
 

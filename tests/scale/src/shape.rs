@@ -1,7 +1,7 @@
 //! Ten shapes of traffic. One function of each is simulated; `functions` says
 //! for how many it stands, a thousand in all.
 
-use crate::random::Random;
+use flambeau_random::Random;
 
 /// Milliseconds of a minute.
 pub const MINUTE: i64 = 60_000;

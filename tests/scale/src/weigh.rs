@@ -247,7 +247,7 @@ pub fn claim_weight() -> usize {
 /// The id of the `n`-th block, as long as they are.
 pub(crate) fn block_id(n: u64) -> BlockId {
     let mut bytes = [0; 16];
-    bytes[..8].copy_from_slice(&crate::random::Random::new(n).draw().to_be_bytes());
+    bytes[..8].copy_from_slice(&flambeau_random::Random::new(n).draw().to_be_bytes());
     bytes[8..].copy_from_slice(&n.to_be_bytes());
     BlockId::from_bytes(bytes)
 }

@@ -190,6 +190,7 @@ async fn answer(State(door): State<Door>, request: Request) -> Response {
 /// Both stores behind doors.
 pub struct Wire {
     config: Config,
+    troubles: Arc<Troubles>,
     doors: Vec<Served>,
     under_way: Arc<watch::Sender<usize>>,
 }
@@ -223,13 +224,17 @@ impl Wire {
             dynamodb_endpoint: Some(doors[1].url()),
             ..config.clone()
         };
-        Ok(Self { config, doors, under_way })
+        Ok(Self { config, troubles: Arc::clone(troubles), doors, under_way })
     }
 
     /// Access through the doors, to the tables of this prefix.
     pub async fn store(&self, table: &str) -> Store {
         let config = Config { table: table.to_owned(), ..self.config.clone() };
-        Store::connect(&config).await.with_patience(Troubles::PATIENCE)
+        let store = Store::connect(&config).await;
+        match self.troubles.patience() {
+            Some(patience) => store.with_patience(patience),
+            None => store,
+        }
     }
 
     /// Waits until the stores have ended what was asked of them.

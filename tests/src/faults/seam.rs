@@ -190,7 +190,7 @@ impl State {
 
 impl Rates {
     fn draw(&self, random: &mut Random) -> Outcome {
-        let before = random.chance(500);
+        let before = random.per_mille(500);
         let either = |a, b| if before { a } else { b };
         match random.below(1000) {
             n if n < self.fail => either(Outcome::FailBefore, Outcome::FailAfter),

@@ -49,7 +49,7 @@ pub struct Troubles {
 impl Troubles {
     /// For stores with troubles: two attempts, so that some errors arrive, and
     /// no long waits.
-    pub const PATIENCE: Patience = Patience {
+    const PATIENCE: Patience = Patience {
         attempts: 2,
         attempt: Duration::from_millis(700),
         first_wait: Duration::from_millis(5),
@@ -60,6 +60,18 @@ impl Troubles {
     pub fn new(random: Random, per_mille: usize) -> Self {
         let per_mille = AtomicUsize::new(per_mille);
         Self { random: Mutex::new(random), per_mille, met: Mutex::default() }
+    }
+
+    /// None at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::new(Random::new(0), 0)
+    }
+
+    /// What a store behind these troubles should have; `None` where there are
+    /// none: on a busy machine a healthy request may take longer than this.
+    pub(super) fn patience(&self) -> Option<Patience> {
+        (self.per_mille.load(Ordering::SeqCst) > 0).then_some(Self::PATIENCE)
     }
 
     /// From now on there are none.
@@ -75,10 +87,10 @@ impl Troubles {
 
     pub(super) fn draw(&self, asked: &Asked) -> Trouble {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        if !random.chance(self.per_mille.load(Ordering::SeqCst)) {
+        if !random.per_mille(self.per_mille.load(Ordering::SeqCst)) {
             return Trouble::None;
         }
-        let part = partly(asked).filter(|_| random.chance(400));
+        let part = partly(asked).filter(|_| random.per_mille(400));
         let (name, trouble) = match (part, random.below(40)) {
             (Some((some, rest)), _) => ("a part of a batch", Trouble::Partly(some, rest)),
             (None, 0..22) => ("refused", Trouble::Refused(refusal(asked, &mut random))),
@@ -97,8 +109,8 @@ impl Troubles {
 /// A refusal before anything happened.
 fn refusal(asked: &Asked, random: &mut Random) -> Answer {
     match asked.operation() {
-        Some("TransactWriteItems") if random.chance(600) => cancelled(asked, random),
-        Some("PutItem" | "UpdateItem" | "DeleteItem") if random.chance(300) => {
+        Some("TransactWriteItems") if random.per_mille(600) => cancelled(asked, random),
+        Some("PutItem" | "UpdateItem" | "DeleteItem") if random.per_mille(300) => {
             dynamo(400, "com.amazonaws.dynamodb.v20120810#TransactionConflictException")
         }
         Some(_) => match random.below(3) {
@@ -127,7 +139,7 @@ fn refusal(asked: &Asked, random: &mut Random) -> Answer {
 
 /// A failure that leaves open what happened.
 fn failure(asked: &Asked, random: &mut Random) -> Answer {
-    match (asked.operation().is_some(), random.chance(500)) {
+    match (asked.operation().is_some(), random.per_mille(500)) {
         (true, true) => dynamo(500, "com.amazonaws.dynamodb.v20120810#InternalServerError"),
         (true, false) => dynamo(503, "com.amazonaws.dynamodb.v20120810#ServiceUnavailable"),
         (false, true) => s3(500, "InternalError"),

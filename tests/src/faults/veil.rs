@@ -153,7 +153,7 @@ impl State {
 
     fn bring_to_light(&mut self) {
         let hidden: Vec<Key> = self.hidden.keys().cloned().collect();
-        if !hidden.is_empty() && self.random.chance(500) {
+        if !hidden.is_empty() && self.random.per_mille(500) {
             let shown = self.random.pick(&hidden).clone();
             self.hidden.remove(&shown);
         }

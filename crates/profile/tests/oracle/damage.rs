@@ -3,13 +3,13 @@
 
 use flambeau_profile::proto::{Function, Label, Line, Location, Mapping, Profile};
 
-use crate::rng::Rng;
+use flambeau_random::Random;
 
 /// Breaks a rule, or something that looks like one.
-pub fn break_rule(p: &mut Profile, rng: &mut Rng) {
+pub fn break_rule(p: &mut Profile, rng: &mut Random) {
     let strings = p.string_table.len() as i64;
-    let index = rng.pick(&[strings, strings - 1, -1, i64::MAX, i64::MIN, 1 << 32]);
-    let id = rng.pick(&[0, 1, 2, 1000, u64::MAX, 1 << 32, 1 << 40]);
+    let index = *rng.pick(&[strings, strings - 1, -1, i64::MAX, i64::MIN, 1 << 32]);
+    let id = *rng.pick(&[0, 1, 2, 1000, u64::MAX, 1 << 32, 1 << 40]);
     match rng.below(24) {
         0 => p.string_table.clear(),
         1 => p.string_table.truncate(1 + rng.below(p.string_table.len())),
@@ -27,8 +27,10 @@ pub fn break_rule(p: &mut Profile, rng: &mut Rng) {
         7 => p.default_sample_type = index,
         8 => p.doc_url = index,
         9 => p.drop_frames = index,
-        10 => p.mapping.push(Mapping { id, filename: rng.pick(&[0, index]), ..Mapping::default() }),
-        11 => p.function.push(Function { id, name: rng.pick(&[0, index]), ..Function::default() }),
+        10 => {
+            p.mapping.push(Mapping { id, filename: *rng.pick(&[0, index]), ..Mapping::default() })
+        }
+        11 => p.function.push(Function { id, name: *rng.pick(&[0, index]), ..Function::default() }),
         12 => p.location.push(Location { id, mapping_id: 5, ..Location::default() }),
         13 => edit(&mut p.mapping, rng, |m| m.build_id = index),
         14 => edit(&mut p.function, rng, |f| f.system_name = index),
@@ -46,13 +48,13 @@ pub fn break_rule(p: &mut Profile, rng: &mut Rng) {
 }
 
 /// Which parts of a label are looked at depends on the others.
-fn damage_label(p: &mut Profile, rng: &mut Rng, index: i64) {
-    let mut part = || rng.pick(&[0, 0, 1, index]);
+fn damage_label(p: &mut Profile, rng: &mut Random, index: i64) {
+    let mut part = || *rng.pick(&[0, 0, 1, index]);
     let label = Label { key: part(), str: part(), num: part(), num_unit: part() };
     edit(&mut p.sample, rng, |s| s.label.push(label));
 }
 
-fn edit<T>(list: &mut [T], rng: &mut Rng, change: impl FnOnce(&mut T)) {
+fn edit<T>(list: &mut [T], rng: &mut Random, change: impl FnOnce(&mut T)) {
     let at = rng.below(list.len());
     if let Some(item) = list.get_mut(at) {
         change(item);
@@ -60,7 +62,7 @@ fn edit<T>(list: &mut [T], rng: &mut Rng, change: impl FnOnce(&mut T)) {
 }
 
 /// Damages bytes as bad disks, cut connections and hostile senders do.
-pub fn break_bytes(bytes: &mut Vec<u8>, rng: &mut Rng) {
+pub fn break_bytes(bytes: &mut Vec<u8>, rng: &mut Random) {
     if bytes.is_empty() {
         return;
     }
@@ -69,14 +71,14 @@ pub fn break_bytes(bytes: &mut Vec<u8>, rng: &mut Rng) {
     match rng.below(6) {
         0 => bytes.truncate(at),
         1 => bytes[at] ^= 1 << rng.below(8),
-        2 => bytes[at] = rng.pick(&[0, 1, 0x7f, 0x80, 0xff]),
+        2 => bytes[at] = *rng.pick(&[0, 1, 0x7f, 0x80, 0xff]),
         3 => drop(bytes.drain(at..end)),
         4 => {
             let again = bytes[at..end].to_vec();
             bytes.splice(at..at, again);
         }
         _ => {
-            let noise: Vec<u8> = (0..1 + rng.below(6)).map(|_| rng.next() as u8).collect();
+            let noise: Vec<u8> = (0..1 + rng.below(6)).map(|_| rng.draw() as u8).collect();
             bytes.splice(at..at, noise);
         }
     }

@@ -11,9 +11,9 @@ use crate::filtering::fit_for_driver;
 use crate::generate::Kind;
 use crate::judge::{Answer, Judge, Question, judge};
 use crate::merging::{explain, merge, with_earliest_time};
-use crate::rng::Rng;
 use crate::spell::spell;
 use crate::{cases, corpus, seed};
+use flambeau_random::Random;
 
 /// Which of pprof's ways to compare.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,11 +75,11 @@ fn generated_diffs() {
     let mut compared = 0;
     for case in 0..cases() {
         let seed = seed(5, case);
-        let mut rng = Rng::new(seed);
+        let mut rng = Random::new(seed);
         let kind = Kind::any(&mut rng);
         let mut profiles = [kind.profile(&mut rng), kind.profile(&mut rng)];
         profiles.iter_mut().for_each(tame);
-        let way = rng.pick(&WAYS);
+        let way = *rng.pick(&WAYS);
         if way != Way::Library && !(profiles.iter_mut().all(fit_for_driver) && mapped(&profiles)) {
             continue;
         }

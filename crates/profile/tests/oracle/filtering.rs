@@ -13,9 +13,9 @@ use regex::Regex;
 use crate::generate::Kind;
 use crate::judge::{Judge, Question, judge};
 use crate::merging::{explain, merge};
-use crate::rng::Rng;
 use crate::spell::spell;
 use crate::{cases, compare, corpus, seed};
+use flambeau_random::Random;
 
 /// None matches the empty string: the driver lends profiles without mappings
 /// one whose file is empty.
@@ -73,11 +73,11 @@ const TAGS: &[&str] = &[
 
 type Options = BTreeMap<&'static str, &'static str>;
 
-fn options(rng: &mut Rng) -> Options {
+fn options(rng: &mut Random) -> Options {
     let mut options = Options::new();
     for name in ["focus", "ignore", "hide", "show", "show_from"] {
-        if rng.chance(25) {
-            options.insert(name, rng.pick(FRAMES));
+        if rng.percent(25) {
+            options.insert(name, *rng.pick(FRAMES));
         }
     }
     for (name, pool, percent) in [
@@ -86,8 +86,8 @@ fn options(rng: &mut Rng) -> Options {
         ("tagshow", KEYS, 10),
         ("taghide", KEYS, 10),
     ] {
-        if rng.chance(percent) {
-            options.insert(name, rng.pick(pool));
+        if rng.percent(percent) {
+            options.insert(name, *rng.pick(pool));
         }
     }
     options
@@ -134,7 +134,7 @@ fn generated_filters() {
     let (mut changed, mut left) = (0, 0);
     for case in 0..cases() {
         let seed = seed(4, case);
-        let mut rng = Rng::new(seed);
+        let mut rng = Random::new(seed);
         let kind = Kind::any(&mut rng);
         let mut profiles = [kind.profile(&mut rng), kind.profile(&mut rng)];
         let options = options(&mut rng);

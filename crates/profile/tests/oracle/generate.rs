@@ -5,7 +5,7 @@ use flambeau_profile::proto::{
     Function, Label, Line, Location, Mapping, Profile, Sample, ValueType,
 };
 
-use crate::rng::Rng;
+use flambeau_random::Random;
 
 const NAMES: &[&str] = &[
     "main.main",
@@ -52,15 +52,16 @@ pub struct Kind {
 }
 
 impl Kind {
-    pub fn any(rng: &mut Rng) -> Kind {
-        Kind { types: rng.pick(TYPES), period: rng.pick(PERIOD_TYPES), headers: rng.chance(30) }
+    pub fn any(rng: &mut Random) -> Kind {
+        let (types, period) = (*rng.pick(TYPES), *rng.pick(PERIOD_TYPES));
+        Kind { types, period, headers: rng.percent(30) }
     }
 
     /// One profile of this kind; rarely, one that does not go with the others.
-    pub fn profile(&self, rng: &mut Rng) -> Profile {
+    pub fn profile(&self, rng: &mut Random) -> Profile {
         let mut types = self.types;
-        if rng.chance(2) {
-            types = rng.pick(TYPES);
+        if rng.percent(2) {
+            types = *rng.pick(TYPES);
         }
         let mut maker = Maker::new(rng);
         maker.tables();
@@ -72,12 +73,12 @@ impl Kind {
 }
 
 struct Maker<'a> {
-    rng: &'a mut Rng,
+    rng: &'a mut Random,
     p: Profile,
 }
 
 impl<'a> Maker<'a> {
-    fn new(rng: &'a mut Rng) -> Self {
+    fn new(rng: &'a mut Random) -> Self {
         let p = Profile { string_table: vec![String::new()], ..Profile::default() };
         Maker { rng, p }
     }
@@ -88,7 +89,7 @@ impl<'a> Maker<'a> {
         let table = &mut self.p.string_table;
         let known = table.iter().position(|s| s == text);
         let at = match known {
-            Some(at) if !self.rng.chance(4) => at,
+            Some(at) if !self.rng.percent(4) => at,
             _ => {
                 table.push(text.to_owned());
                 table.len() - 1
@@ -98,7 +99,7 @@ impl<'a> Maker<'a> {
     }
 
     fn some_string(&mut self, from: &[&str]) -> i64 {
-        let text = self.rng.pick(from);
+        let text = *self.rng.pick(from);
         self.string(text)
     }
 
@@ -129,8 +130,8 @@ impl<'a> Maker<'a> {
     }
 
     fn mapping(&mut self, position: usize) -> Mapping {
-        let (size, file_offset, file, build_id, flags) = self.rng.pick(MAPPINGS);
-        let memory_start = self.rng.pick(&[0x40_0000, 0x7f00_0000_1000, 0x55aa_0000_0000, 0]);
+        let (size, file_offset, file, build_id, flags) = *self.rng.pick(MAPPINGS);
+        let memory_start = *self.rng.pick(&[0x40_0000, 0x7f00_0000_1000, 0x55aa_0000_0000, 0]);
         Mapping {
             id: self.id(position),
             memory_start,
@@ -147,9 +148,9 @@ impl<'a> Maker<'a> {
 
     fn function(&mut self, position: usize) -> Function {
         let name = self.some_string(NAMES);
-        let system_name = if self.rng.chance(80) { name } else { self.some_string(NAMES) };
+        let system_name = if self.rng.percent(80) { name } else { self.some_string(NAMES) };
         let filename = self.some_string(FILES);
-        let start_line = self.rng.pick(&[0, 0, 0, 10, -1]);
+        let start_line = *self.rng.pick(&[0, 0, 0, 10, -1]);
         Function { id: self.id(position), name, system_name, filename, start_line }
     }
 
@@ -157,21 +158,21 @@ impl<'a> Maker<'a> {
         let mapping = self.rng.below(self.p.mapping.len() + 2);
         let (mapping_id, start) = match self.p.mapping.get(mapping) {
             Some(m) => (m.id, m.memory_start),
-            None => (self.rng.pick(&[0, 0, 777]), 0),
+            None => (*self.rng.pick(&[0, 0, 777]), 0),
         };
-        let offset = self.rng.pick(&[0u64, 0x10, 0x20, 0x20, 0xfff0, u64::MAX]);
+        let offset = *self.rng.pick(&[0u64, 0x10, 0x20, 0x20, 0xfff0, u64::MAX]);
         let mut line = Vec::new();
-        for _ in 0..self.rng.pick(&[0, 1, 1, 1, 1, 2, 3]) {
+        for _ in 0..*self.rng.pick(&[0, 1, 1, 1, 1, 2, 3]) {
             let function_id = self.p.function[self.rng.below(self.p.function.len())].id;
-            let column = self.rng.pick(&[0, 0, 0, 1, 2]);
-            line.push(Line { function_id, line: self.rng.pick(&[0, 7, 8, -3]), column });
+            let column = *self.rng.pick(&[0, 0, 0, 1, 2]);
+            line.push(Line { function_id, line: *self.rng.pick(&[0, 7, 8, -3]), column });
         }
         Location {
             id: self.id(position),
             mapping_id,
             address: start.wrapping_add(offset),
             line,
-            is_folded: self.rng.chance(5),
+            is_folded: self.rng.percent(5),
         }
     }
 
@@ -184,13 +185,13 @@ impl<'a> Maker<'a> {
 
     fn samples(&mut self, types: usize) {
         for _ in 0..self.rng.below(13) {
-            let depth = self.rng.pick(&[0, 1, 1, 2, 2, 3, 3, 6]);
+            let depth = *self.rng.pick(&[0, 1, 1, 2, 2, 3, 3, 6]);
             let locations = &self.p.location;
             let location_id =
                 (0..depth).map(|_| locations[self.rng.below(locations.len())].id).collect();
             let value = (0..types).map(|_| self.value()).collect();
             let mut label = Vec::new();
-            for _ in 0..self.rng.pick(&[0, 0, 0, 1, 1, 2, 3]) {
+            for _ in 0..*self.rng.pick(&[0, 0, 0, 1, 1, 2, 3]) {
                 label.push(self.label());
             }
             self.p.sample.push(Sample { location_id, value, label });
@@ -202,19 +203,19 @@ impl<'a> Maker<'a> {
             0 => i64::MAX / 64,
             1 => i64::MIN / 64,
             2..10 => 0,
-            n => self.rng.pick(&[1, 2, 3, -1, -2, 1000]) * n as i64,
+            n => *self.rng.pick(&[1, 2, 3, -1, -2, 1000]) * n as i64,
         }
     }
 
     fn label(&mut self) -> Label {
         let key = self.some_string(KEYS);
-        if self.rng.chance(50) {
+        if self.rng.percent(50) {
             return Label { key, str: self.some_string(TEXTS), ..Label::default() };
         }
-        let num = self.rng.pick(&[0, 1, 32, 512, 1024, -1, i64::MAX, i64::MIN]);
+        let num = *self.rng.pick(&[0, 1, 32, 512, 1024, -1, i64::MAX, i64::MIN]);
         let num_unit = self.some_string(UNITS);
         // Both at once: the text wins.
-        let str = if self.rng.chance(5) { self.some_string(TEXTS) } else { 0 };
+        let str = if self.rng.percent(5) { self.some_string(TEXTS) } else { 0 };
         Label { key, str, num, num_unit }
     }
 
@@ -223,9 +224,9 @@ impl<'a> Maker<'a> {
             let period_type = ValueType { r#type: self.string(typ), unit: self.string(unit) };
             self.p.period_type = Some(period_type);
         }
-        self.p.period = self.rng.pick(&[0, 1, 10_000_000, 2_000_000]);
-        self.p.time_nanos = self.rng.pick(&[0, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000]);
-        self.p.duration_nanos = self.rng.pick(&[0, 1_000_000_000, -5, 77]);
+        self.p.period = *self.rng.pick(&[0, 1, 10_000_000, 2_000_000]);
+        self.p.time_nanos = *self.rng.pick(&[0, 1_000, 2_000, 3_000, 4_000, 5_000, 6_000]);
+        self.p.duration_nanos = *self.rng.pick(&[0, 1_000_000_000, -5, 77]);
         if kind.headers {
             for _ in 0..self.rng.below(4) {
                 let comment = self.some_string(COMMENTS);

@@ -17,7 +17,6 @@ mod filtering;
 mod generate;
 mod judge;
 mod merging;
-mod rng;
 mod spell;
 
 use flambeau_profile::Limits;

@@ -7,9 +7,9 @@ use crate::compare::{difference, keep, shrink};
 use crate::damage::{break_bytes, break_rule};
 use crate::generate::Kind;
 use crate::judge::{Answer, Judge, Question, judge};
-use crate::rng::Rng;
 use crate::spell::spell;
 use crate::{cases, limits, seed};
+use flambeau_random::Random;
 
 /// Merges in the order given.
 pub fn merge(inputs: &[Vec<u8>]) -> Result<Merged, MergeError> {
@@ -94,11 +94,11 @@ fn generated_merges() {
     let (mut merged, mut samples) = (0, 0);
     for case in 0..cases() {
         let seed = seed(1, case);
-        let mut rng = Rng::new(seed);
+        let mut rng = Random::new(seed);
         let kind = Kind::any(&mut rng);
-        let count = rng.pick(&[1, 2, 2, 3, 4]);
+        let count = *rng.pick(&[1, 2, 2, 3, 4]);
         let profiles: Vec<_> = (0..count).map(|_| kind.profile(&mut rng)).collect();
-        let spellings: Vec<_> = profiles.iter().map(|_| rng.next()).collect();
+        let spellings: Vec<_> = profiles.iter().map(|_| rng.draw()).collect();
         let spelled: Vec<_> = profiles.iter().zip(&spellings).map(|(p, &s)| spell(p, s)).collect();
         if let Some(why) = disagreement(judge, &spelled) {
             report("merge", seed, judge, profiles, &spelled, why);
@@ -145,13 +145,13 @@ fn broken_profiles() {
     let (mut accepted, mut rejected) = (0, 0);
     for case in 0..cases() {
         let seed = seed(2, case);
-        let mut rng = Rng::new(seed);
+        let mut rng = Random::new(seed);
         let mut profile = Kind::any(&mut rng).profile(&mut rng);
-        let on_the_wire = rng.chance(50);
+        let on_the_wire = rng.percent(50);
         if !on_the_wire {
             break_rule(&mut profile, &mut rng);
         }
-        let mut bytes = spell(&profile, rng.next());
+        let mut bytes = spell(&profile, rng.draw());
         if on_the_wire {
             (0..1 + rng.below(2)).for_each(|_| break_bytes(&mut bytes, &mut rng));
         }
@@ -200,7 +200,7 @@ fn notices_what_is_wrong() {
     let Some(judge) = judge() else { return };
     let mut noticed = 0;
     for case in 0..100 {
-        let mut rng = Rng::new(seed(3, case));
+        let mut rng = Random::new(seed(3, case));
         let profile = Kind::any(&mut rng).profile(&mut rng);
         let mut wrong = profile.clone();
         let Some(sample) = wrong.sample.first_mut() else { continue };

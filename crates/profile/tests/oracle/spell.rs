@@ -8,15 +8,15 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use prost::Message;
 
-use crate::rng::Rng;
+use flambeau_random::Random;
 
 /// The profile as bytes, spelled in a way that the seed decides; 0 is plain.
 pub fn spell(profile: &Profile, seed: u64) -> Vec<u8> {
     if seed == 0 {
         return encode(profile);
     }
-    let mut rng = Rng::new(seed);
-    let raw = if rng.chance(50) { rearranged(profile, &mut rng) } else { encode(profile) };
+    let mut rng = Random::new(seed);
+    let raw = if rng.percent(50) { rearranged(profile, &mut rng) } else { encode(profile) };
     match rng.below(4) {
         0 => gzip(&raw),
         1 => {
@@ -35,7 +35,7 @@ fn gzip(raw: &[u8]) -> Vec<u8> {
 
 /// Top-level fields in another order (those of one number stay in theirs),
 /// samples packed or not, unknown fields in between.
-fn rearranged(profile: &Profile, rng: &mut Rng) -> Vec<u8> {
+fn rearranged(profile: &Profile, rng: &mut Random) -> Vec<u8> {
     let mut queues = queues(profile, rng);
     let mut out = Vec::new();
     while !queues.is_empty() {
@@ -44,7 +44,7 @@ fn rearranged(profile: &Profile, rng: &mut Rng) -> Vec<u8> {
         if queues[at].is_empty() {
             queues.remove(at);
         }
-        if rng.chance(3) {
+        if rng.percent(3) {
             out.extend(unknown(rng));
         }
     }
@@ -52,7 +52,7 @@ fn rearranged(profile: &Profile, rng: &mut Rng) -> Vec<u8> {
 }
 
 /// The encoded fields, by number.
-fn queues(profile: &Profile, rng: &mut Rng) -> Vec<Vec<Vec<u8>>> {
+fn queues(profile: &Profile, rng: &mut Random) -> Vec<Vec<Vec<u8>>> {
     let rest = Profile {
         sample_type: vec![],
         sample: vec![],
@@ -77,17 +77,17 @@ fn queues(profile: &Profile, rng: &mut Rng) -> Vec<Vec<Vec<u8>>> {
 
 /// A message, now and then after other values of its scalars, any of which a
 /// later one overrides, and with unknown fields around it.
-fn dressed(message: &impl Message, scalars: &[u64], rng: &mut Rng) -> Vec<u8> {
+fn dressed(message: &impl Message, scalars: &[u64], rng: &mut Random) -> Vec<u8> {
     let bytes = message.encode_to_vec();
-    if !rng.chance(8) {
+    if !rng.percent(8) {
         return bytes;
     }
     let mut out = unknown(rng);
     for &number in scalars {
         let overridden = bytes_set(&bytes, number);
-        if overridden && rng.chance(50) {
+        if overridden && rng.percent(50) {
             out.extend(varint(number << 3));
-            out.extend(varint(rng.pick(&[0, 1, 3, 99_999, u64::MAX])));
+            out.extend(varint(*rng.pick(&[0, 1, 3, 99_999, u64::MAX])));
         }
     }
     [out, bytes, unknown(rng)].concat()
@@ -114,7 +114,7 @@ fn decode_varint(bytes: &mut &[u8]) -> u64 {
 
 /// A sample in pieces: labels before, between and after stack and values, some
 /// numbers packed and some not.
-fn sample(sample: &Sample, rng: &mut Rng) -> Vec<u8> {
+fn sample(sample: &Sample, rng: &mut Random) -> Vec<u8> {
     let labels: Vec<_> =
         sample.label.iter().map(|l| field(3, &dressed(l, &[1, 2, 3, 4], rng))).collect();
     let values: Vec<u64> = sample.value.iter().map(|&v| v as u64).collect();
@@ -125,8 +125,8 @@ fn sample(sample: &Sample, rng: &mut Rng) -> Vec<u8> {
     parts.concat()
 }
 
-fn numbers(number: u64, values: &[u64], rng: &mut Rng) -> Vec<u8> {
-    let cut = if rng.chance(50) { 0 } else { rng.below(values.len() + 1) };
+fn numbers(number: u64, values: &[u64], rng: &mut Random) -> Vec<u8> {
+    let cut = if rng.percent(50) { 0 } else { rng.below(values.len() + 1) };
     let (single, packed) = values.split_at(cut);
     let mut out = Vec::new();
     for &value in single {
@@ -140,11 +140,11 @@ fn numbers(number: u64, values: &[u64], rng: &mut Rng) -> Vec<u8> {
     out
 }
 
-fn unknown(rng: &mut Rng) -> Vec<u8> {
-    let number = rng.pick(&[0u64, 16, 99, 1 << 28]);
+fn unknown(rng: &mut Random) -> Vec<u8> {
+    let number = *rng.pick(&[0u64, 16, 99, 1 << 28]);
     match rng.below(4) {
-        0 => [varint(number << 3), varint(rng.next())].concat(),
-        1 => [varint(number << 3 | 1), rng.next().to_le_bytes().to_vec()].concat(),
+        0 => [varint(number << 3), varint(rng.draw())].concat(),
+        1 => [varint(number << 3 | 1), rng.draw().to_le_bytes().to_vec()].concat(),
         2 => [varint(number << 3 | 5), vec![1, 2, 3, 4]].concat(),
         _ => field(number, b"from a later version"),
     }
