@@ -65,7 +65,9 @@ impl<F: Future> Future for ProfiledFuture<F> {
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
+        let scope = this.invocation.as_ref().map(Invocation::scope);
         let output = ready!(this.inner.poll(context));
+        drop(scope);
         let due = this.invocation.take().and_then(Invocation::finish);
         // The answer is still to be sent, so nobody waits here.
         if let (Some(session), Ok(runtime)) = (due, Handle::try_current()) {
@@ -151,7 +153,9 @@ where
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<O> {
         let this = self.project();
         if this.output.is_none() {
+            let scope = this.running.as_ref().map(Invocation::scope);
             *this.output = Some(ready!(this.inner.poll(context)));
+            drop(scope);
             let due = this.running.take().and_then(Invocation::finish);
             let until = flush_deadline(*this.deadline);
             *this.flush = due.zip(until).map(|(session, until)| {

@@ -30,6 +30,8 @@ pub struct Settings {
     /// Whether functions are named, from symbol tables, before a snapshot is written. Without,
     /// it has addresses and build ids, for somebody with the binary to name.
     pub symbols: bool,
+    /// Whether every billed millisecond is accounted for, as the type `billed`.
+    pub billed: bool,
     /// What profiling may cost; interval and rate give way to it.
     pub budget: Budget,
     /// Labels of every snapshot.
@@ -89,6 +91,7 @@ impl Settings {
             interval: seconds.map_or(DEFAULT_INTERVAL, Duration::from_secs),
             steering: variable(environment::STEERING).is_some_and(|value| !is_off(&value)),
             symbols: !variable(environment::SYMBOLS).is_some_and(|value| is_off(&value)),
+            billed: !variable(environment::BILLED).is_some_and(|value| is_off(&value)),
             budget: budget(&variable)?,
             labels: labels(&variable),
         };

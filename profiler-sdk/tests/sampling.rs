@@ -81,6 +81,7 @@ async fn start(folder: &Path) -> Profiler {
         interval: Duration::from_secs(3600),
         steering: false,
         symbols: true,
+        billed: false,
         budget: DEFAULT_BUDGET,
         labels: BTreeMap::new(),
     };

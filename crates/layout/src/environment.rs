@@ -21,6 +21,8 @@ pub const PROFILING: &str = "FLAMBEAU_PROFILING";
 pub const INTERVAL: &str = "FLAMBEAU_INTERVAL";
 /// Samples per second of CPU time.
 pub const HZ: &str = "FLAMBEAU_HZ";
+/// Whether the SDK accounts for billed time: `off` leaves the type `billed` out.
+pub const BILLED: &str = "FLAMBEAU_BILLED";
 /// What profiling may cost a function: `1%` of its billed time, or `$0.5` per million
 /// invocations.
 pub const BUDGET: &str = "FLAMBEAU_BUDGET";

@@ -15,8 +15,6 @@
 
 mod book;
 mod clock;
-// Until the session reads what the dead left.
-#[allow(dead_code)]
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod dead;
 #[cfg(feature = "spans")]
@@ -38,6 +36,8 @@ use crate::{
     engine::{Engine, EngineError},
     log::{LogOptions, SampleLog},
 };
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) use dead::{account_of, account_of_snapshot};
 pub use clock::{Clock, SystemClock, process_started};
 #[cfg(feature = "spans")]
 pub use filter::{SpanFilter, TRANSPORTS};

@@ -4,6 +4,7 @@ mod clock;
 mod deliver;
 mod govern;
 mod outbox;
+mod recover;
 mod scratch;
 mod snapshot;
 mod survive;
@@ -16,6 +17,7 @@ use std::time::{Duration, Instant, SystemTime};
 use flambeau_layout::{ProfilerNote, SteeringKey};
 use tracing::{debug, warn};
 
+use crate::billed::{InvocationId, Ledger, Scope, billed_profile, wall_profile};
 use crate::engine::{Engine, EngineReport};
 use crate::names;
 use crate::recorder::Recorder;
@@ -41,6 +43,9 @@ const STEERING_TIMEOUT: Duration = Duration::from_millis(500);
 /// Time before an invocation's deadline at which what was sampled so far is written: the
 /// process may be killed at the deadline.
 pub const DEADLINE_FLUSH: Duration = Duration::from_millis(500);
+
+/// Least running time between two snapshots within one invocation.
+const LEAST_MIDST: Duration = Duration::from_secs(1);
 
 /// Why a flush wrote less than there was.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +73,8 @@ pub(crate) struct Session {
     delivery: Delivery,
     /// With an engine that writes a log.
     survival: Option<Survival>,
+    /// Where billed time is wanted.
+    ledger: Option<&'static Ledger>,
     steered: Steered,
     governor: Mutex<Governor>,
     /// What the span under way has cost so far.
@@ -87,6 +94,10 @@ impl Session {
         sink: Box<dyn Sink>,
         survival: Option<Survival>,
     ) -> Self {
+        let ledger = settings.billed.then(Ledger::of_process);
+        if let Some(ledger) = ledger {
+            begin_account(ledger, &settings, survival.as_ref());
+        }
         let spool = survival.as_ref().and_then(Survival::spool);
         let outbox = spool.map_or_else(Outbox::default, Outbox::spooled);
         let governor = Governor::new(settings.budget, machine(&settings));
@@ -100,6 +111,7 @@ impl Session {
             next_seq: AtomicU64::new(0),
             delivery: Delivery::new(sink, outbox),
             survival,
+            ledger,
             steered: Steered::new(),
             governor: Mutex::new(governor),
             spent: Mutex::default(),
@@ -113,6 +125,8 @@ impl Session {
     /// An invocation begins, which must end by `deadline` if that is given; it ends when the
     /// guard goes, also by a panic or a cancellation.
     pub(crate) fn begin(self: &Arc<Self>, deadline: Option<SystemTime>) -> Invocation {
+        // Without a deadline it is none of Lambda's, and is not billed.
+        let ledger = self.ledger.filter(|_| deadline.is_some());
         // One in the past is a test's, or another clock's.
         let deadline = deadline.filter(|deadline| *deadline > SystemTime::now());
         if let Some(survival) = &self.survival {
@@ -124,10 +138,14 @@ impl Session {
         if let (Some(worker), Some(wake)) = (self.worker.get(), self.next_wake()) {
             worker.wake_in(wake);
         }
-        Invocation(Arc::clone(self))
+        let billed = ledger.map(|ledger| ledger.invocation_began(ledger.now()));
+        Invocation { session: Arc::clone(self), billed }
     }
 
-    fn end(&self) {
+    fn end(&self, billed: Option<InvocationId>) {
+        if let (Some(ledger), Some(id)) = (self.ledger, billed) {
+            ledger.invocation_ended(id, ledger.now());
+        }
         if self.spans.end((self.now)()) {
             self.engine.pause();
             self.survival.iter().for_each(Survival::end_invocations);
@@ -175,7 +193,8 @@ impl Session {
 
     /// When the running invocation needs a flush in its midst, counted from now.
     fn next_wake(&self) -> Option<Duration> {
-        let missing = self.spans.missing((self.now)(), self.interval())?;
+        let interval = self.interval().max(LEAST_MIDST);
+        let missing = self.spans.missing((self.now)(), interval)?;
         let ahead = self.spans.deadline().map(|deadline| {
             let left = deadline.duration_since(SystemTime::now()).unwrap_or_default();
             left.saturating_sub(DEADLINE_FLUSH)
@@ -186,6 +205,7 @@ impl Session {
     /// Closes a snapshot and writes what waits; the worker's part of [`Session::flush`].
     async fn close_and_deliver(&self, until: Option<Instant>) -> Result<usize, FlushError> {
         let begun = Instant::now();
+        self.ledger.iter().for_each(|ledger| ledger.flush_began(ledger.now()));
         let closed = self.close_or_complain();
         let written = self.delivery.deliver(until).await;
         if written.is_ok() {
@@ -198,6 +218,7 @@ impl Session {
 
     /// A flush between invocations is billed for itself; one beside them is not.
     fn note_flush(&self, begun: Instant, written: usize) {
+        self.ledger.iter().for_each(|ledger| ledger.flush_ended(ledger.now()));
         let mut spent = lock(&self.spent);
         spent.puts += written as u64;
         if !self.spans.is_running() {
@@ -251,13 +272,18 @@ impl Session {
         Ok(())
     }
 
-    /// What there is to tell. Gauges alone are no reason for a snapshot.
+    /// What there is to tell.
     fn collect(&self, seq: u64) -> Result<Vec<Part>, CloseError> {
-        let cpu = self.engine.collect(seq)?;
-        let mut parts = Vec::new();
-        if let Some(profile) = cpu {
-            parts.push(Part { name: "cpu", profile, temporality: Default::default() });
-        }
+        let (window, cpu) = match self.ledger {
+            Some(ledger) => {
+                let (window, cpu) = ledger.take_window_and(|| self.engine.collect(seq));
+                (Some(window), cpu?)
+            }
+            None => (None, self.engine.collect(seq)?),
+        };
+        let billed = window.as_ref().and_then(|window| billed_profile(window, cpu.as_ref()));
+        let wall = window.as_ref().and_then(wall_profile);
+        let mut parts = Part::named([("cpu", cpu), ("billed", billed), ("wall", wall)]);
         for recorder in &self.recorders {
             if let Some(profile) = recorder.collect() {
                 let (name, temporality) = (recorder.profile_type(), recorder.temporality());
@@ -324,13 +350,32 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// What there is to say of an account before its first invocation.
+fn begin_account(ledger: &'static Ledger, settings: &Settings, survival: Option<&Survival>) {
+    let init_type = settings.labels.get("init_type").map(String::as_str);
+    if init_type.is_some_and(|init_type| init_type != "on-demand") {
+        ledger.init_is_free();
+    }
+    if let Some(survival) = survival {
+        ledger.keep_in(survival.log());
+    }
+}
+
 /// A running invocation.
-pub(crate) struct Invocation(Arc<Session>);
+pub(crate) struct Invocation {
+    session: Arc<Session>,
+    billed: Option<InvocationId>,
+}
 
 impl Invocation {
+    /// Spans opened on this thread are of this invocation, until the guard goes.
+    pub(crate) fn scope(&self) -> Option<Scope> {
+        self.billed.map(Ledger::scope)
+    }
+
     /// Ends it, and gives the session if a snapshot is due.
     pub(crate) fn finish(self) -> Option<Arc<Session>> {
-        let session = Arc::clone(&self.0);
+        let session = Arc::clone(&self.session);
         drop(self);
         session.is_due().then_some(session)
     }
@@ -338,6 +383,6 @@ impl Invocation {
 
 impl Drop for Invocation {
     fn drop(&mut self) {
-        self.0.end();
+        self.session.end(self.billed.take());
     }
 }

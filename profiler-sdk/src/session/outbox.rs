@@ -61,9 +61,14 @@ impl Outbox {
         self.add(Waiting { closed, file })
     }
 
-    /// Adds a snapshot that another process left in `file`; as [`Outbox::push`].
+    /// Adds a snapshot that another process left in `file`; as [`Outbox::push`]. The file
+    /// becomes one of this process's, whose log a third process would look for.
     pub(crate) fn adopt(&self, closed: Closed, file: PathBuf) -> bool {
-        self.add(Waiting { closed, file: Some(file) })
+        let own = self.spool.as_ref().and_then(|spool| spool.keep(&closed));
+        if own.is_some() {
+            let _ = std::fs::remove_file(&file);
+        }
+        self.add(Waiting { closed, file: own.or(Some(file)) })
     }
 
     fn add(&self, waiting: Waiting) -> bool {

@@ -30,6 +30,16 @@ pub(crate) struct Part {
     pub(crate) temporality: BTreeMap<String, Temporality>,
 }
 
+impl Part {
+    /// Those profiles that there are.
+    pub(crate) fn named<const N: usize>(found: [(&'static str, Option<Profile>); N]) -> Vec<Self> {
+        let part = |(name, profile): (&'static str, Option<Profile>)| {
+            Some(Self { name, profile: profile?, temporality: BTreeMap::new() })
+        };
+        found.into_iter().filter_map(part).collect()
+    }
+}
+
 /// What a snapshot says beside its profiles.
 pub(crate) struct About {
     pub(crate) seq: u64,

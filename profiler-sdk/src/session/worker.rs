@@ -140,6 +140,7 @@ impl Life {
             false => Termination::never(),
         };
         let _ = ready.send(Ok(()));
+        self.send_what_was_left().await;
         loop {
             tokio::select! {
                 biased;
@@ -152,6 +153,13 @@ impl Life {
                 () = self.alarm.ring(&self.session) => self.flush_in_the_midst().await,
             }
         }
+    }
+
+    /// A process killed here before this one could not send everything.
+    async fn send_what_was_left(&self) {
+        self.session.recover();
+        // A failure was warned of, and leaves the rest to the next flush.
+        let _ = self.session.delivery.deliver(None).await;
     }
 
     async fn answer(&self, request: Request) {
