@@ -1,4 +1,5 @@
 //! The heap profile against an allocator beneath it that counts everything.
+#![cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #![allow(clippy::unwrap_used)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -6,11 +7,14 @@ use std::cell::RefCell;
 use std::hint::black_box;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Barrier, Mutex, MutexGuard, PoisonError};
+use std::sync::{Barrier, Mutex, MutexGuard, Once, PoisonError};
+use std::time::{Duration, Instant};
 
 use flambeau_profile::Temporality;
 use flambeau_profile::proto::Profile;
 use profiler_sdk::{HeapError, HeapRecorder, Recorder, SampledAlloc, label_scope};
+
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Bytes per sample.
 const PERIOD: f64 = 524_288.0;
@@ -24,7 +28,10 @@ struct Counting;
 static ALLOCATED: Truth = Truth::new();
 static FREED: Truth = Truth::new();
 
-/// Lets every resize fail.
+/// A size that nobody else asks for.
+const REFUSED: usize = 64 << 20;
+
+/// Lets resizes to [`REFUSED`] fail.
 static REFUSES: AtomicBool = AtomicBool::new(false);
 
 /// Sums over blocks; the last two are variances of estimates, see [`Truth::add`].
@@ -109,7 +116,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        if REFUSES.load(Relaxed) {
+        if size == REFUSED && REFUSES.load(Relaxed) {
             return std::ptr::null_mut();
         }
         FREED.add(layout.size());
@@ -122,9 +129,25 @@ unsafe impl GlobalAlloc for Counting {
 /// One recorder at a time.
 static TURN: Mutex<()> = Mutex::new(());
 
+/// The first recorder of a process has unwind tables built, on a thread that allocates too.
+static SETTLED: Once = Once::new();
+
 fn start() -> (MutexGuard<'static, ()>, HeapRecorder) {
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+    SETTLED.call_once(|| assert!(stacks_are_whole(&HeapRecorder::start().unwrap())));
     (turn, HeapRecorder::start().unwrap())
+}
+
+/// Whether stacks lead to who allocated, soon.
+fn stacks_are_whole(recorder: &HeapRecorder) -> bool {
+    let began = Instant::now();
+    while began.elapsed() < PATIENCE {
+        drop(calls());
+        if leads_through(&recorder.collect().unwrap(), &[allocates, calls]) {
+            return true;
+        }
+    }
+    false
 }
 
 /// Sums over the samples that `is_meant`: alloc objects and space, inuse objects and space.
@@ -230,21 +253,22 @@ fn resizes_are_a_free_and_an_allocation() {
 #[test]
 fn a_resize_that_fails_leaves_the_block_alive() {
     let (_turn, recorder) = start();
-    // So large that it is always sampled: the chance not to be is e^-64.
+    // So large that it is always sampled: the chance not to be is e^-64. Whoever optimises may
+    // leave out allocations of which it sees all.
     let large = Layout::from_size_align(32 << 20, 4_096).unwrap();
     // SAFETY: a block of a valid layout that is not zero, resized and freed with the same.
     unsafe {
-        let block = std::alloc::alloc(large);
+        let block = black_box(std::alloc::alloc(large));
         let before = sums(&recorder);
         REFUSES.store(true, Relaxed);
-        let resized = std::alloc::realloc(block, large, 64 << 20);
+        let resized = black_box(std::alloc::realloc(block, large, REFUSED));
         REFUSES.store(false, Relaxed);
         assert!(resized.is_null());
         let after = sums(&recorder);
         assert!(before[3] >= (32 << 20) as f64 && after[3] >= (32 << 20) as f64, "{after:?}");
         assert!(after[1] < (16 << 20) as f64, "{after:?}: nothing was allocated");
-        let resized = std::alloc::realloc(block, large, 64 << 20);
-        let larger = Layout::from_size_align(64 << 20, 4_096).unwrap();
+        let resized = black_box(std::alloc::realloc(block, large, REFUSED));
+        let larger = Layout::from_size_align(REFUSED, 4_096).unwrap();
         assert!(sums(&recorder)[3] < (80 << 20) as f64);
         std::alloc::dealloc(resized, larger);
     }
@@ -270,6 +294,35 @@ fn who_allocated_is_told_with_labels_and_deltas_say_so() {
     assert_eq!((recorder.profile_type(), profile.period), ("heap", 524_288));
     let delta = |name: &str| (name.to_owned(), Temporality::Delta);
     assert_eq!(recorder.temporality(), ["alloc_objects", "alloc_space"].map(delta).into());
+}
+
+#[inline(never)]
+fn allocates() -> Vec<u8> {
+    black_box(vec![1_u8; 16 << 20])
+}
+
+#[inline(never)]
+fn calls() -> Vec<u8> {
+    black_box(allocates())
+}
+
+/// Whether a sample's frames lead through these functions, innermost first. They are short.
+fn leads_through(profile: &Profile, functions: &[fn() -> Vec<u8>]) -> bool {
+    profile.sample.iter().any(|sample| {
+        let address = |id: &u64| profile.location[usize::try_from(*id).unwrap() - 1].address;
+        let mut frames = sample.location_id.iter().map(address);
+        functions.iter().all(|function| {
+            let start = *function as usize as u64;
+            frames.any(|frame| (start..start + 256).contains(&frame))
+        })
+    })
+}
+
+/// Without frame pointers it takes the unwind tables.
+#[test]
+fn stacks_lead_to_who_allocated() {
+    let (_turn, recorder) = start();
+    assert!(stacks_are_whole(&recorder));
 }
 
 #[test]
@@ -348,7 +401,6 @@ fn blocks_change_hands_and_none_is_left_behind() {
 
 /// A child of a process with threads has a copy of every lock as it was, and nobody to open
 /// those that were shut.
-#[cfg(target_os = "linux")]
 #[test]
 fn a_forked_child_may_allocate() {
     let (_turn, recorder) = start();
@@ -372,7 +424,6 @@ fn a_forked_child_may_allocate() {
 }
 
 /// Whether a child that allocates 16 MiB ends by itself, and well; it is killed after 20 s.
-#[cfg(target_os = "linux")]
 fn child_ends_well() -> bool {
     // SAFETY: the child only allocates, which the C library allows after a fork, and leaves
     // without running anything of the parent's; the alarm is its own.

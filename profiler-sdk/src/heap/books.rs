@@ -2,6 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use crate::context::Context;
 use crate::heap::live::Live;
 use crate::heap::stacks::{Copied, Room, Stacks};
 
@@ -80,9 +81,9 @@ pub(crate) fn close() {
 }
 
 /// Books a block that was sampled. Allocates nothing.
-pub(crate) fn allocated(block: Block, frames: &[u64], labels: u32) {
+pub(crate) fn allocated(block: Block, frames: &[u64], context: Context) {
     if let Some(books) = lock().as_mut() {
-        books.allocated(block, frames, labels);
+        books.allocated(block, frames, context);
     }
 }
 
@@ -95,9 +96,9 @@ pub(crate) fn freed(address: u64) -> bool {
 }
 
 /// Books a block as alive that was taken for freed and is not.
-pub(crate) fn survived(block: Block, frames: &[u64], labels: u32) {
+pub(crate) fn survived(block: Block, frames: &[u64], context: Context) {
     if let Some(books) = lock().as_mut() {
-        books.lives(block, frames, labels);
+        books.lives(block, frames, context);
     }
 }
 
@@ -136,17 +137,17 @@ impl Books {
         Self { live, stacks: Stacks::new(), counts: Counts::default() }
     }
 
-    fn allocated(&mut self, block: Block, frames: &[u64], labels: u32) {
+    fn allocated(&mut self, block: Block, frames: &[u64], context: Context) {
         self.counts.samples += 1;
-        let number = self.lives(block, frames, labels);
+        let number = self.lives(block, frames, context);
         if let Some(sums) = self.stacks.sums(number) {
             sums.alloc_objects = sums.alloc_objects.saturating_add(weight(block.size));
             sums.alloc_bytes = sums.alloc_bytes.saturating_add(weighed_bytes(block.size));
         }
     }
 
-    fn lives(&mut self, block: Block, frames: &[u64], labels: u32) -> u16 {
-        let number = self.stacks.number(frames, labels);
+    fn lives(&mut self, block: Block, frames: &[u64], context: Context) -> u16 {
+        let number = self.stacks.number(frames, context);
         self.counts.stackless += u64::from(number == crate::heap::stacks::OVERFLOW);
         // An end that was not seen: the address could not have been given out again.
         self.freed(block.address);
@@ -222,7 +223,7 @@ mod tests {
         static LIVE: Live = Live::new();
         let mut books = Books::new(&LIVE);
         for number in 0..=MAX_LIVE {
-            books.allocated(block(number), &[1, 2], 0);
+            books.allocated(block(number), &[1, 2], Context::default());
         }
         assert_eq!((books.counts.samples, books.counts.unkept), (MAX_LIVE as u64 + 1, 1));
         let each = weighed_bytes(PERIOD);
@@ -238,7 +239,7 @@ mod tests {
         static LIVE: Live = Live::new();
         let mut books = Books::new(&LIVE);
         for number in 0..MAX_STACKS {
-            books.allocated(block(number), &[number as u64], 0);
+            books.allocated(block(number), &[number as u64], Context::default());
         }
         assert_eq!((books.counts.unkept, books.counts.stackless), (0, 1));
         let lost = *books.stacks.sums(OVERFLOW).unwrap();
@@ -250,7 +251,7 @@ mod tests {
         static LIVE: Live = Live::new();
         let mut books = Books::new(&LIVE);
         for number in 0..MAX_STACKS {
-            books.allocated(block(number), &[number as u64], 0);
+            books.allocated(block(number), &[number as u64], Context::default());
         }
         // All but every hundredth are freed: their stacks can go.
         for number in (0..MAX_STACKS).filter(|number| number % 100 != 7) {

@@ -87,7 +87,7 @@ pub(crate) fn freed(address: *mut u8) -> bool {
 pub(crate) fn survived(address: *mut u8, size: usize) {
     let stack = Stack::here();
     let block = Block { address: address as u64, size: size as u64 };
-    guarded(|| books::survived(block, stack.callers(), context::current().labels));
+    guarded(|| books::survived(block, stack.callers(), context::current()));
 }
 
 #[cold]
@@ -105,7 +105,7 @@ fn due(block: Block) {
     }
     let stack = Stack::here();
     LOCAL.with(Local::draw_next);
-    guarded(|| books::allocated(block, stack.callers(), context::current().labels));
+    guarded(|| books::allocated(block, stack.callers(), context::current()));
 }
 
 impl Local {

@@ -7,7 +7,7 @@ use flambeau_profile::Temporality;
 use flambeau_profile::proto::Profile;
 
 use crate::heap::books::{self, Counts, PARTS, PERIOD, Sums};
-use crate::heap::{draw, hook};
+use crate::heap::{draw, hook, stack};
 use crate::mappings::mappings;
 use crate::profile_builder::{Leaf, ProfileBuilder, add_comment};
 use crate::recorder::Recorder;
@@ -70,6 +70,7 @@ impl HeapRecorder {
             return Err(HeapError::AlreadyRunning);
         }
         let recorder = Self(());
+        stack::prepare();
         hook::switch_on();
         let before = hook::progress();
         drop(black_box(Box::new(before)));
@@ -109,7 +110,7 @@ impl Recorder for HeapRecorder {
         let mappings = mappings();
         let period = i64::try_from(PERIOD).unwrap_or(i64::MAX);
         let mut builder = ProfileBuilder::new(&mappings, &SAMPLE_TYPES, ("space", "bytes"), period);
-        for (frames, labels, sums) in stacks.iter() {
+        for (frames, context, sums) in stacks.iter() {
             let values = values(sums);
             if values == [0; 4] {
                 continue;
@@ -118,7 +119,7 @@ impl Recorder for HeapRecorder {
                 [] => vec![builder.named("[unknown]")],
                 _ => builder.stack(frames, Leaf::Return),
             };
-            builder.sample(locations, &values, &crate::names::labels_of(labels));
+            builder.sample(locations, &values, &stack::labels(context));
         }
         let mut profile = builder.finish()?;
         if counts.unkept + counts.stackless > 0 {

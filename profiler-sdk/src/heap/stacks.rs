@@ -3,6 +3,8 @@
 //! Written to from inside an allocator: apart from [`Stacks::new`] nothing here allocates,
 //! frees or panics.
 
+use crate::context::Context;
+
 /// Most distinct stacks kept at a time; further ones go to [`OVERFLOW`].
 pub(crate) const MAX_STACKS: usize = 4_096;
 
@@ -28,13 +30,13 @@ pub(crate) struct Stacks<S> {
     moved: Vec<u16>,
 }
 
-/// A stack: addresses, labels and sums.
+/// A stack: addresses, what it belongs to, and sums.
 #[derive(Debug, Clone, Copy)]
 struct Entry<S> {
     hash: u64,
     start: u32,
     len: u32,
-    labels: u32,
+    context: Context,
     sums: S,
 }
 
@@ -52,13 +54,13 @@ impl<S: Copy + Default> Stacks<S> {
     }
 
     /// The number of a stack: a new one, if it is new, and [`OVERFLOW`] without room.
-    pub(crate) fn number(&mut self, frames: &[u64], labels: u32) -> u16 {
-        let hash = hash(frames, labels);
+    pub(crate) fn number(&mut self, frames: &[u64], context: Context) -> u16 {
+        let hash = hash(frames, context);
         let mut place = place(hash);
         for _ in 0..PLACES {
             match self.index.get(place).copied().unwrap_or(OVERFLOW) {
-                OVERFLOW => return self.add(place, hash, frames, labels),
-                number if self.is(number, hash, frames, labels) => return number,
+                OVERFLOW => return self.add(place, hash, frames, context),
+                number if self.is(number, hash, frames, context) => return number,
                 _ => place = (place + 1) % PLACES,
             }
         }
@@ -86,7 +88,8 @@ impl<S: Copy + Default> Stacks<S> {
         self.frames.clear();
         self.index.fill(0);
         // The overflow is never looked up by its hash.
-        self.entries.push(Entry { hash: 0, start: 0, len: 0, labels: 0, sums: S::default() });
+        let (context, sums) = (Context::default(), S::default());
+        self.entries.push(Entry { hash: 0, start: 0, len: 0, context, sums });
     }
 
     /// Throws out stacks whose sums are not worth keeping. The others get other numbers: those
@@ -143,12 +146,12 @@ impl<S: Copy + Default> Stacks<S> {
         }
     }
 
-    fn is(&self, number: u16, hash: u64, frames: &[u64], labels: u32) -> bool {
+    fn is(&self, number: u16, hash: u64, frames: &[u64], context: Context) -> bool {
         let Some(entry) = self.entries.get(usize::from(number)) else { return false };
-        entry.hash == hash && entry.labels == labels && frames_of(entry, &self.frames) == frames
+        entry.hash == hash && entry.context == context && frames_of(entry, &self.frames) == frames
     }
 
-    fn add(&mut self, place: usize, hash: u64, frames: &[u64], labels: u32) -> u16 {
+    fn add(&mut self, place: usize, hash: u64, frames: &[u64], context: Context) -> u16 {
         let (number, start) = (self.entries.len(), self.frames.len());
         if number >= MAX_STACKS || start + frames.len() > MAX_FRAMES {
             return OVERFLOW;
@@ -156,7 +159,7 @@ impl<S: Copy + Default> Stacks<S> {
         // Within the capacity of `new`.
         self.frames.extend_from_slice(frames);
         let (start, len) = (start as u32, frames.len() as u32);
-        self.entries.push(Entry { hash, start, len, labels, sums: S::default() });
+        self.entries.push(Entry { hash, start, len, context, sums: S::default() });
         if let Some(free) = self.index.get_mut(place) {
             *free = number as u16;
         }
@@ -186,9 +189,11 @@ impl<S: Copy> Copied<S> {
         }
     }
 
-    /// Frames, labels and sums; without frames what found no room.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u64], u32, &S)> {
-        self.entries.iter().map(|entry| (frames_of(entry, &self.frames), entry.labels, &entry.sums))
+    /// Frames, what they belong to, and sums; without frames what found no room.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u64], Context, &S)> {
+        self.entries
+            .iter()
+            .map(|entry| (frames_of(entry, &self.frames), entry.context, &entry.sums))
     }
 }
 
@@ -201,8 +206,9 @@ fn place(hash: u64) -> usize {
     (hash >> 32) as usize % PLACES
 }
 
-fn hash(frames: &[u64], labels: u32) -> u64 {
-    frames.iter().fold(u64::from(labels), |hash, frame| {
+fn hash(frames: &[u64], Context { labels, span }: Context) -> u64 {
+    let first = u64::from(span) << 32 | u64::from(labels);
+    frames.iter().fold(first, |hash, frame| {
         (hash.rotate_left(5) ^ frame).wrapping_mul(0x9e37_79b9_7f4a_7c15)
     })
 }
@@ -212,44 +218,47 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn copied(stacks: &Stacks<u64>) -> Vec<(Vec<u64>, u32, u64)> {
+    const NONE: Context = Context { labels: 0, span: 0 };
+    const SOME: Context = Context { labels: 7, span: 0 };
+
+    fn copied(stacks: &Stacks<u64>) -> Vec<(Vec<u64>, Context, u64)> {
         let mut copy = Copied::with_room(Room(0, 0));
         while let Err(room) = stacks.copy_to(&mut copy) {
             copy = Copied::with_room(room);
         }
-        copy.iter().map(|(frames, labels, sums)| (frames.to_vec(), labels, *sums)).collect()
+        copy.iter().map(|(frames, context, sums)| (frames.to_vec(), context, *sums)).collect()
     }
 
     #[test]
-    fn equal_stacks_have_one_number_and_labels_make_a_difference() {
+    fn equal_stacks_have_one_number_and_contexts_make_a_difference() {
         let mut stacks = Stacks::<u64>::new();
-        let one = stacks.number(&[1, 2, 3], 0);
+        let one = stacks.number(&[1, 2, 3], NONE);
         assert_ne!(one, OVERFLOW);
-        assert_eq!(stacks.number(&[1, 2, 3], 0), one);
-        let others = [stacks.number(&[1, 2], 0), stacks.number(&[1, 2, 3], 7)];
+        assert_eq!(stacks.number(&[1, 2, 3], NONE), one);
+        let others = [stacks.number(&[1, 2], NONE), stacks.number(&[1, 2, 3], SOME)];
         assert!(!others.contains(&one) && others[0] != others[1]);
         *stacks.sums(others[1]).unwrap() += 5;
         let all = copied(&stacks);
         assert_eq!(all.len(), 4);
-        assert!(all.contains(&(vec![1, 2, 3], 7, 5)) && all.contains(&(vec![], 0, 0)));
+        assert!(all.contains(&(vec![1, 2, 3], SOME, 5)) && all.contains(&(vec![], NONE, 0)));
     }
 
     #[test]
     fn further_stacks_overflow_and_room_comes_back() {
         let mut stacks = Stacks::<u64>::new();
         for stack in 1..MAX_STACKS as u64 {
-            assert_ne!(stacks.number(&[stack], 0), OVERFLOW);
+            assert_ne!(stacks.number(&[stack], NONE), OVERFLOW);
         }
-        assert_eq!(stacks.number(&[0], 0), OVERFLOW);
-        assert_ne!(stacks.number(&[1], 0), OVERFLOW, "a known one");
+        assert_eq!(stacks.number(&[0], NONE), OVERFLOW);
+        assert_ne!(stacks.number(&[1], NONE), OVERFLOW, "a known one");
         assert!(stacks.is_filling());
-        let last = stacks.number(&[MAX_STACKS as u64 - 1], 0);
+        let last = stacks.number(&[MAX_STACKS as u64 - 1], NONE);
         *stacks.sums(last).unwrap() = 9;
         let last = stacks.retain(|sums| *sums > 0)[usize::from(last)];
         assert!(!stacks.is_filling());
-        assert_eq!(stacks.number(&[MAX_STACKS as u64 - 1], 0), last);
+        assert_eq!(stacks.number(&[MAX_STACKS as u64 - 1], NONE), last);
         assert_eq!(stacks.sums(last), Some(&mut 9));
-        assert_ne!(stacks.number(&[0], 0), OVERFLOW);
+        assert_ne!(stacks.number(&[0], NONE), OVERFLOW);
     }
 
     #[test]
@@ -258,11 +267,11 @@ mod tests {
         let mut deep = [0; MAX_DEPTH];
         for stack in 0..(MAX_FRAMES / MAX_DEPTH) as u64 {
             deep[0] = stack;
-            assert_ne!(stacks.number(&deep, 0), OVERFLOW);
+            assert_ne!(stacks.number(&deep, NONE), OVERFLOW);
         }
         deep[0] = u64::MAX;
-        assert_eq!(stacks.number(&deep, 0), OVERFLOW);
-        assert_eq!(stacks.number(&[1], 0), OVERFLOW);
+        assert_eq!(stacks.number(&deep, NONE), OVERFLOW);
+        assert_eq!(stacks.number(&[1], NONE), OVERFLOW);
     }
 
     #[test]
@@ -271,7 +280,7 @@ mod tests {
         let numbers: Vec<_> = (1..200_u64)
             .map(|stack| {
                 let frames: Vec<_> = (0..stack % 7 + 1).map(|depth| stack * 100 + depth).collect();
-                let number = stacks.number(&frames, 0);
+                let number = stacks.number(&frames, NONE);
                 *stacks.sums(number).unwrap() = stack;
                 number
             })

@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::context;
+use crate::context::{self, Context};
 use crate::heap::draw::Draw;
 use crate::heap::stack::Stack;
 use crate::heap::stacks::{Copied, OVERFLOW, Room, Stacks};
@@ -96,7 +96,7 @@ pub(crate) fn waiting<G>(lock: impl FnOnce() -> G) -> G {
 
 fn add(frames: &[u64], sums: Sums) {
     if let Some(books) = lock().as_mut() {
-        books.add(frames, context::current().labels, sums);
+        books.add(frames, context::current(), sums);
     }
 }
 
@@ -118,8 +118,8 @@ impl Books {
         Ok(self.stackless)
     }
 
-    fn add(&mut self, frames: &[u64], labels: u32, more: Sums) {
-        let number = self.stacks.number(frames, labels);
+    fn add(&mut self, frames: &[u64], context: Context, more: Sums) {
+        let number = self.stacks.number(frames, context);
         self.stackless += u64::from(number == OVERFLOW);
         if let Some(sums) = self.stacks.sums(number) {
             sums.contentions = sums.contentions.saturating_add(more.contentions);
@@ -172,7 +172,7 @@ mod tests {
     fn stacks_without_room_are_counted_and_lose_no_waits() {
         let mut books = Books { stacks: Stacks::new(), stackless: 0 };
         let each = Sums { contentions: PARTS, delay: 3 };
-        (0..MAX_STACKS as u64).for_each(|stack| books.add(&[stack], 0, each));
+        (0..MAX_STACKS as u64).for_each(|stack| books.add(&[stack], Context::default(), each));
         assert_eq!(books.stackless, 1);
         assert_eq!(books.stacks.sums(OVERFLOW), Some(&mut Sums { contentions: PARTS, delay: 3 }));
         let delay: u64 = books.stacks.all_sums().map(|sums| sums.delay).sum();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use flambeau_profile::Temporality;
 use flambeau_profile::proto::Profile;
 
-use crate::heap::draw;
+use crate::heap::{draw, stack};
 use crate::locks::contention::{self, PARTS};
 use crate::mappings::mappings;
 use crate::profile_builder::{Leaf, ProfileBuilder, add_comment};
@@ -57,6 +57,7 @@ impl MutexRecorder {
     pub fn with_period(period: Duration) -> Result<Self, MutexRecorderError> {
         let period = period.max(Duration::from_nanos(1));
         draw::reseed();
+        stack::prepare();
         match contention::open(period.as_nanos().try_into().unwrap_or(u64::MAX)) {
             true => Ok(Self { period }),
             false => Err(MutexRecorderError::AlreadyRunning),
@@ -87,7 +88,7 @@ impl Recorder for MutexRecorder {
         let period = self.period.as_nanos().try_into().unwrap_or(i64::MAX);
         let period_type = ("mutex", "nanoseconds");
         let mut builder = ProfileBuilder::new(&mappings, &SAMPLE_TYPES, period_type, period);
-        for (frames, labels, sums) in stacks.iter().filter(|(.., sums)| sums.contentions > 0) {
+        for (frames, context, sums) in stacks.iter().filter(|(.., sums)| sums.contentions > 0) {
             let locations = match frames {
                 [] => vec![builder.named("[unknown]")],
                 _ => builder.stack(frames, Leaf::Return),
@@ -95,7 +96,7 @@ impl Recorder for MutexRecorder {
             let contentions = (sums.contentions + PARTS / 2) / PARTS;
             let values =
                 [contentions, sums.delay].map(|value| i64::try_from(value).unwrap_or(i64::MAX));
-            builder.sample(locations, &values, &crate::names::labels_of(labels));
+            builder.sample(locations, &values, &stack::labels(context));
         }
         let mut profile = builder.finish()?;
         if stackless > 0 {
