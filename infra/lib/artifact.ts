@@ -1,4 +1,4 @@
-/** The zips that `cargo lambda build` makes, looked at before they are deployed. */
+/** The zips that `infra/zips.sh` makes, looked at before they are deployed. */
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import * as zlib from 'node:zlib';
@@ -36,7 +36,7 @@ export function findArtifact(scope: Construct, folder: string, binary: string, a
     checkBootstrap(zip, arch);
     return { code: lambda.Code.fromAsset(zip), isPlaceholder: false };
   }
-  const build = 'build it with `cargo lambda-build` first';
+  const build = 'build it with `infra/zips.sh` first';
   Annotations.of(scope).addWarningV2('flambeau:not-built', `${zip} is not there: ${build}`);
   refuseDeploying(Stack.of(scope));
   return { code: lambda.Code.fromAsset(path.join(__dirname, '..', 'placeholder')), isPlaceholder: true };

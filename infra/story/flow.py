@@ -22,6 +22,7 @@ from emulator import REGION, Emulator
 
 DATA = INFRA.parent / "tests" / "data"
 PROFILES = ["go-cpu.pb.gz", "go-cpu-500hz.pb.gz", "go-cpu-idle.pb.gz"]
+PUSHED = "go-heap-1.pb.gz"
 CONTRACT = json.loads((INFRA / "lib" / "contract.json").read_text())
 # Rows of every level that no coarser one covers yet.
 OPEN = CONTRACT["rows"]["hinted"].split("/")[0] + "/"
@@ -129,11 +130,24 @@ def look_through_open(emulator: Emulator, flambeau: Path, url: str, expected):
         process.wait()
 
 
-def in_process(flambeau: Path, folder: Path) -> bytes:
+def in_process(flambeau: Path, folder: Path, names: list[str] = PROFILES) -> bytes:
     """The same profiles, merged by the CLI without any AWS."""
     out = folder / "in-process.pb.gz"
-    subprocess.run([flambeau, "merge", "--out", out, *(DATA / name for name in PROFILES)], check=True, capture_output=True)
+    subprocess.run([flambeau, "merge", "--out", out, *(DATA / name for name in names)], check=True, capture_output=True)
     return out.read_bytes()
+
+
+def push_and_look(emulator: Emulator, outputs: dict, flambeau: Path):
+    """`flambeau push` of a heap profile, which waits for its fate; pushed again it is known."""
+    place = {"FLAMBEAU_BUCKET": outputs["BucketName"], "FLAMBEAU_TABLE": "Flambeau"}
+    command = [flambeau, "push", DATA / PUSHED, "--service", "pushed"]
+    for fate in ("1 accepted", "1 already there"):
+        done = subprocess.run(command, env=emulator.client_environment() | place, capture_output=True, text=True)
+        check(done.returncode == 0 and fate in done.stdout, f"flambeau push: {done.stdout.strip() or done.stderr}")
+    root = {"AccessKeyId": "test", "SecretAccessKey": "test"}
+    status, _, body = ask(emulator, output(outputs, "RenderUrl"), "/s/pushed/heap", root)
+    expected = pprof.totals(in_process(flambeau, emulator.folder, [PUSHED]))
+    check(status == 200 and pprof.totals(body) == expected, f"the URL shows what was pushed, {len(expected)} stacks and types")
 
 
 def upload_and_look(emulator: Emulator, outputs: dict, flambeau: Path, writer: dict | None, reader: dict | None):

@@ -1,4 +1,4 @@
-"""The deploy story, twice: once as it is, once with IAM enforced. See run.sh."""
+"""The deploy story: by the CDK, by the CDK with IAM enforced, and by hand. See run.sh."""
 
 import argparse
 import shutil
@@ -6,6 +6,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import byhand
 import flow
 import matrix
 from cdk import Cdk, output
@@ -49,6 +50,7 @@ def story(emulator: Emulator, zips: Path, flambeau: Path):
     resources = emulator.client("cloudformation").describe_stack_resources(StackName="Flambeau")["StackResources"]
     check(len(resources) > 30, f"{len(resources)} resources")
     timed("snapshots to flame graph", lambda: flow.upload_and_look(emulator, outputs, flambeau, None, None))
+    timed("push", lambda: flow.push_and_look(emulator, outputs, flambeau))
     timed("diff", lambda: cdk.run("diff", "--fail"))
     printed = timed("deploy again", lambda: cdk.run("deploy", "--require-approval=never"))
     check("no changes" in printed, "deploying again changes nothing")
@@ -89,16 +91,29 @@ def under_iam(emulator: Emulator, zips: Path, flambeau: Path):
     check(count > 0, f"{count} calls of {len(roles)} roles tried")
 
 
+def by_hand(emulator: Emulator, zips: Path, flambeau: Path):
+    """The same stack without the CDK, under roles made by hand that may do as much as the CDK's."""
+    path = byhand.tools()
+    if not path:
+        print("  SKIPPED: there is no cargo-lambda", flush=True)
+        return
+    outputs = timed("make by hand", lambda: byhand.make(emulator, path, zips))
+    timed("snapshots to flame graph", lambda: flow.upload_and_look(emulator, outputs, flambeau, None, None))
+    timed("matrix", lambda: matrix.try_all(emulator, outputs, byhand.roles(), byhand.queues(emulator)))
+    timed("remove by hand", lambda: byhand.remove(emulator, path, zips))
+    check(nothing_left(emulator), "nothing is left behind")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--zips", type=Path, required=True)
     parser.add_argument("--flambeau", type=Path, required=True)
-    parser.add_argument("--only", choices=["plain", "iam"])
+    parser.add_argument("--only", choices=["plain", "iam", "by-hand"])
     parser.add_argument("--keep", action="store_true", help="keep the emulator's folder with all logs")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="flambeau-story-"))
     began = time.monotonic()
-    parts = {"plain": (False, story), "iam": (True, under_iam)}
+    parts = {"plain": (False, story), "iam": (True, under_iam), "by-hand": (True, by_hand)}
     for name, (iam, run) in parts.items():
         if given.only in (None, name):
             print(f"{name}: {folder / name}", flush=True)
