@@ -44,7 +44,8 @@ impl Book {
         }
         let index = slot as usize;
         if self.sums.len() <= index {
-            self.sums.resize(index + 1, 0);
+            // Both of a path at once.
+            self.sums.resize((index | 1) + 1, 0);
         }
         self.sums[index] = self.sums[index].wrapping_add(nanos);
         if let Some(keeper) = self.keeper {
