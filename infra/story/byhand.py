@@ -22,23 +22,13 @@ def tools() -> str | None:
 def run(emulator: Emulator, script: str, path: str, zips: Path) -> str:
     """Runs one of the scripts; answers what it printed."""
     environment = emulator.client_environment() | {"TARGET": str(zips), "SSL_CERT_FILE": str(emulator.ca)}
-    environment["PATH"] = os.pathsep.join([str(aws(emulator)), path])
+    environment["PATH"] = os.pathsep.join([str(emulator.aws()), path])
     command = [INFRA / "by-hand" / script, BUCKET, PREFIX]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=SECONDS)
     (emulator.folder / f"{script}.log").write_text(done.stdout + done.stderr)
     if done.returncode != 0:
         raise SystemExit(f"{script} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
     return done.stdout
-
-
-def aws(emulator: Emulator) -> Path:
-    """A folder with `aws`: the AWS CLI, which forgets the endpoint of its environment for SQS."""
-    folder = emulator.folder / "bin"
-    folder.mkdir(exist_ok=True)
-    command = folder / "aws"
-    command.write_text(f'#!/bin/sh\nexec {sys.executable} -m awscli --endpoint-url {emulator.endpoint} "$@"\n')
-    command.chmod(0o755)
-    return folder
 
 
 def make(emulator: Emulator, path: str, zips: Path) -> dict:

@@ -107,6 +107,23 @@ class Emulator:
             config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
         )
 
+    def aws(self) -> Path:
+        """A folder with `aws`: the AWS CLI, which forgets the endpoint of its environment for SQS."""
+        folder = self.folder / "bin"
+        folder.mkdir(exist_ok=True)
+        command = folder / "aws"
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} -m awscli --endpoint-url {self.endpoint} "$@"\n')
+        command.chmod(0o755)
+        return folder
+
+    def shell(self, line: str):
+        """Runs a line as docs/deploy.md has it."""
+        environment = self.client_environment()
+        environment["PATH"] = os.pathsep.join([str(self.aws()), environment["PATH"]])
+        done = subprocess.run(["sh", "-c", line], env=environment, capture_output=True, text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"`{line}` ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+
     def assume(self, role: str) -> dict:
         arn = f"arn:aws:iam::{ACCOUNT}:role/{role}"
         return self.client("sts").assume_role(RoleArn=arn, RoleSessionName="story")["Credentials"]

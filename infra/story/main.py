@@ -1,4 +1,4 @@
-"""The deploy story: by the CDK, by the CDK with IAM enforced, and by hand. See run.sh."""
+"""The deploy story: by the CDK, by the CDK with IAM enforced, beside an existing bucket, and by hand. See run.sh."""
 
 import argparse
 import shutil
@@ -21,14 +21,6 @@ def timed(what: str, run):
     answer = run()
     print(f"  {what}: {time.monotonic() - began:.1f} s", flush=True)
     return answer
-
-
-def empty(emulator: Emulator, bucket: str):
-    """What docs/deploy.md asks for before a dev stack is destroyed."""
-    s3 = emulator.client("s3")
-    for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket):
-        for found in page.get("Contents", []):
-            s3.delete_object(Bucket=bucket, Key=found["Key"])
 
 
 def nothing_left(emulator: Emulator) -> bool:
@@ -54,7 +46,7 @@ def story(emulator: Emulator, zips: Path, flambeau: Path):
     timed("diff", lambda: cdk.run("diff", "--fail"))
     printed = timed("deploy again", lambda: cdk.run("deploy", "--require-approval=never"))
     check("no changes" in printed, "deploying again changes nothing")
-    empty(emulator, outputs["BucketName"])
+    emulator.shell(f"aws s3 rm s3://{outputs['BucketName']} --recursive")
     timed("destroy", lambda: cdk.run("destroy", "--force"))
     check(nothing_left(emulator), "destroy leaves nothing behind")
 
@@ -91,6 +83,21 @@ def under_iam(emulator: Emulator, zips: Path, flambeau: Path):
     check(count > 0, f"{count} calls of {len(roles)} roles tried")
 
 
+def existing(emulator: Emulator, zips: Path, flambeau: Path):
+    """Beside a bucket that was there before: its events come by EventBridge, and it stays."""
+    cdk = Cdk(emulator, zips, bucketName="mine")
+    emulator.client("s3").create_bucket(Bucket="mine")
+    configuration = '{"EventBridgeConfiguration":{}}'
+    emulator.shell(f"aws s3api put-bucket-notification-configuration --bucket mine --notification-configuration '{configuration}'")
+    timed("bootstrap", cdk.bootstrap)
+    outputs = timed("deploy", cdk.deploy)
+    timed("snapshots to flame graph", lambda: flow.upload_and_look(emulator, outputs, flambeau, None, None))
+    timed("destroy", lambda: cdk.run("destroy", "--force"))
+    check(not nothing_left(emulator), "the bucket stays")
+    emulator.shell("aws s3 rb s3://mine --force")
+    check(nothing_left(emulator), "and nothing else")
+
+
 def by_hand(emulator: Emulator, zips: Path, flambeau: Path):
     """The same stack without the CDK, under roles made by hand that may do as much as the CDK's."""
     path = byhand.tools()
@@ -108,12 +115,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--zips", type=Path, required=True)
     parser.add_argument("--flambeau", type=Path, required=True)
-    parser.add_argument("--only", choices=["plain", "iam", "by-hand"])
+    parser.add_argument("--only", choices=["plain", "iam", "existing", "by-hand"])
     parser.add_argument("--keep", action="store_true", help="keep the emulator's folder with all logs")
     given = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="flambeau-story-"))
     began = time.monotonic()
-    parts = {"plain": (False, story), "iam": (True, under_iam), "by-hand": (True, by_hand)}
+    parts = {"plain": (False, story), "iam": (True, under_iam), "existing": (False, existing), "by-hand": (True, by_hand)}
     for name, (iam, run) in parts.items():
         if given.only in (None, name):
             print(f"{name}: {folder / name}", flush=True)
