@@ -265,7 +265,7 @@ mod tests {
         scene.begin();
         scene.pass(10 * MS);
         scene.sample(MS);
-        let (window, sealed) = scene.ledger.take_window_and(|| scene.log.seal(4).unwrap());
+        let (window, _sealed) = scene.ledger.take_window_and(|| scene.log.seal(4).unwrap());
         let dead = scene.dead();
         let half = dead.halves.iter().find(|half| half.seq == Some(4)).unwrap();
         let snapshot = account_of_snapshot(&half.account, &dead);
@@ -275,6 +275,5 @@ mod tests {
         scene.sample(0);
         let rest = account_of(&scene.dead(), false);
         assert_eq!((rest.total(), rest.billed), (2 * MS, 17 * MS), "the invocation took 17 ms");
-        drop(sealed);
     }
 }

@@ -186,7 +186,8 @@ impl Ledger {
     }
 
     /// [`take_window`](Ledger::take_window), with `cut` run at the very end of it: whatever it
-    /// cuts (a log's half) ends where the window ends. Spans that open or close meanwhile wait.
+    /// cuts (a log's half) ends where the window ends. Spans that open or close meanwhile wait
+    /// for it, so it must have none itself.
     pub fn take_window_and<R>(&self, cut: impl FnOnce() -> R) -> (Window, R) {
         let mut state = self.state();
         let now = self.clock.now();

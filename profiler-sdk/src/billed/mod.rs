@@ -36,9 +36,9 @@ use crate::{
     engine::{Engine, EngineError},
     log::{LogOptions, SampleLog},
 };
+pub use clock::{Clock, SystemClock, process_started};
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) use dead::{account_of, account_of_snapshot};
-pub use clock::{Clock, SystemClock, process_started};
 #[cfg(feature = "spans")]
 pub use filter::{SpanFilter, TRANSPORTS};
 #[cfg(feature = "spans")]
