@@ -4,6 +4,7 @@
 use std::fs;
 use std::sync::mpsc;
 use std::thread;
+use std::time::Instant;
 
 use proptest::prelude::*;
 
@@ -292,6 +293,38 @@ fn any_sample() -> impl Strategy<Value = (SampleHead, Vec<u64>)> {
         let (tid, kind, at, weight, labels, span) = head;
         (SampleHead { tid, kind, at, weight, context: Context { labels, span } }, frames)
     })
+}
+
+/// Prints what an append costs:
+/// `cargo test --release -p profiler-sdk --lib log::tests::cost -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_an_append() {
+    let frames: Vec<u64> = (0..100).map(|frame| 0x5555_5555_0000 + frame * 64).collect();
+    for (crc, name) in [(crc::Crc::detect(), "as found"), (crc::Crc::by_table(), "by table")] {
+        for depth in [0, 10, 40, 100] {
+            let mut log = SampleLog::anonymous(LogOptions::default()).unwrap();
+            log.crc = crc;
+            let mut best = f64::MAX;
+            for seq in 0..50 {
+                let began = Instant::now();
+                for tid in 0..1_000 {
+                    assert!(log.append(head(tid, 1), std::hint::black_box(&frames[..depth])));
+                }
+                best = best.min(began.elapsed().as_nanos() as f64 / 1e3);
+                let began = Instant::now();
+                let sealed = log.seal(seq).unwrap();
+                let read = sealed.samples().len();
+                let sealing = began.elapsed();
+                sealed.release();
+                if seq == 49 {
+                    println!(
+                        "{name}, depth {depth}: {best:.0} ns; {read} sealed and read in {sealing:?}"
+                    );
+                }
+            }
+        }
+    }
 }
 
 proptest! {
