@@ -18,22 +18,26 @@ static ALLOCATOR: SampledAlloc = SampledAlloc::system();
 /// Blocks alive at a time.
 const BLOCKS: usize = 82;
 
-const TURNS: usize = 40;
+const TURNS: usize = 400;
 
-/// Passes of one turn: about 4 milliseconds.
-const PASSES: usize = 700;
+/// Turns that do not count.
+const SETTLING: usize = 50;
+
+/// Passes of one turn: a fifth of a millisecond, so that many turns are not interrupted.
+const PASSES: usize = 150;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let layouts = layouts();
     let (mut without, mut off, mut on) = (Times::new(), Times::new(), Times::new());
-    for turn in 0..TURNS {
+    // The allocator's own state settles first: what it costs depends on what it went through.
+    for turn in 0..SETTLING + TURNS {
+        if turn == SETTLING {
+            [&mut without, &mut off, &mut on].map(|times| times.0.clear());
+        }
         without.add(time(&System, &layouts));
         off.add(time(&ALLOCATOR, &layouts));
         let _recorder = HeapRecorder::start()?;
-        // A heap in use: frees have something to tell apart.
-        let kept: Vec<_> = (0..200).map(|_| black_box(vec![turn as u8; 512 << 10])).collect();
         on.add(time(&ALLOCATOR, &layouts));
-        drop(kept);
     }
     println!("ns per allocation and free, best and median of {TURNS} turns");
     for (name, times) in [("without", &mut without), ("off", &mut off), ("on", &mut on)] {
@@ -48,11 +52,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     check(&layouts)
 }
 
-/// Ten gigabytes and more against the truth, and what a collection takes.
+/// A hundred gigabytes against the truth, and what a collection takes.
 fn check(layouts: &[Layout]) -> Result<(), Box<dyn std::error::Error>> {
     let pass: usize = layouts.iter().map(Layout::size).sum();
     let recorder = HeapRecorder::start()?;
-    let passes = 12_000_000_000 / pass;
+    let passes = 100_000_000_000 / pass;
     for _ in 0..passes {
         run(&ALLOCATOR, layouts);
     }
@@ -80,12 +84,14 @@ fn layouts() -> Vec<Layout> {
 }
 
 fn time(allocator: &impl GlobalAlloc, layouts: &[Layout]) -> Duration {
-    run(allocator, layouts);
+    // A heap in use: a recorder has something to tell frees apart from.
+    let kept = black_box([(); 200].map(|()| Vec::<u8>::with_capacity(512 << 10)));
+    (0..PASSES).for_each(|_| run(allocator, layouts));
     let began = Instant::now();
-    for _ in 0..PASSES {
-        run(allocator, layouts);
-    }
-    began.elapsed()
+    (0..PASSES).for_each(|_| run(allocator, layouts));
+    let took = began.elapsed();
+    drop(kept);
+    took
 }
 
 #[inline(never)]
@@ -106,7 +112,7 @@ struct Times(Vec<Duration>);
 
 impl Times {
     fn new() -> Self {
-        Self(Vec::with_capacity(TURNS))
+        Self(Vec::with_capacity(SETTLING + TURNS))
     }
 
     fn add(&mut self, turn: Duration) {
