@@ -32,7 +32,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // The allocator's own state settles first: what it costs depends on what it went through.
     for turn in 0..SETTLING + TURNS {
         if turn == SETTLING {
-            [&mut without, &mut off, &mut on].map(|times| times.0.clear());
+            [&mut without, &mut off, &mut on].into_iter().for_each(|times| times.0.clear());
         }
         without.add(time(&System, &layouts));
         off.add(time(&ALLOCATOR, &layouts));
