@@ -10,7 +10,7 @@ from cdk import INFRA
 from emulator import Emulator
 
 BUCKET, PREFIX = "flambeau-by-hand", "Flambeau"
-SECONDS = 300
+SECONDS = 600
 
 
 def tools() -> str | None:
