@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 
 use profiler_sdk::Engine;
 use profiler_sdk::billed::{
-    Ledger, SpanFilter, SpanLayer, billed_profile, kept_engine, wall_profile,
+    Clock, Ledger, SpanFilter, SpanLayer, SystemClock, billed_profile, kept_engine, wall_profile,
 };
 use shares::{handler, named_stacks};
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let ledger = Ledger::of_process();
+    // Not the process's own ledger: `cargo run` starts no process, so the build would be init.
+    let started = SystemClock.now();
+    let ledger: &'static Ledger = Box::leak(Box::new(Ledger::new(SystemClock, Some(started))));
     let layer = SpanLayer::new(ledger).with_filter(SpanFilter::default());
     tracing_subscriber::registry().with(layer).init();
     let engine = kept_engine(99, ledger)?;

@@ -26,7 +26,8 @@ impl Clock for SystemClock {
 }
 
 /// When this process was started, on [`SystemClock::now`]'s scale, to the kernel's tick of a
-/// hundredth of a second; `None` where there is no `/proc`.
+/// hundredth of a second; `None` where there is no `/proc`. A program that replaces another
+/// (`exec`) does not start its process: a wrapper's time is part of init, as Lambda has it.
 pub fn process_started() -> Option<u64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     // SAFETY: asks for a constant of the system.

@@ -88,7 +88,11 @@ impl Running {
         let entered = tree.entered(self.id);
         let none = entered.clone().next().is_none();
         let idle = tree.waiting(self.id).filter(move |_| none);
-        entered.chain(idle.flat_map(|(path, count)| std::iter::repeat_n(path, count as usize)))
+        // Where no span has begun, the invocation itself.
+        let alone = none && tree.waiting(self.id).next().is_none();
+        entered
+            .chain(idle.flat_map(|(path, count)| std::iter::repeat_n(path, count as usize)))
+            .chain(alone.then_some(0))
     }
 }
 
