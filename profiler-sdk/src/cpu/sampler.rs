@@ -1,5 +1,6 @@
 //! The engine by itself, for our own examples and tests.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use flambeau_profile::proto::Profile;
@@ -8,9 +9,9 @@ use crate::cpu::engine::TimerEngine;
 use crate::cpu::prepare::{self, Unwinder};
 use crate::cpu::{lifetime, timer};
 use crate::engine::{Engine, EngineError, EngineReport};
-use crate::log::{LogOptions, SampleLog};
+use crate::log::{LogError, LogOptions, SampleLog};
 
-/// A [`TimerEngine`] with a log that dies with the process.
+/// A [`TimerEngine`] with a log of its own.
 pub struct Sampler {
     engine: TimerEngine,
     seq: u64,
@@ -22,8 +23,19 @@ impl Sampler {
     /// # Errors
     /// As any engine's start.
     pub fn start(hz: u32) -> Result<Self, EngineError> {
-        let failed = |error: crate::log::LogError| EngineError::Failed(error.to_string());
-        let log = SampleLog::anonymous(LogOptions::default()).map_err(failed)?;
+        Self::over(hz, SampleLog::anonymous(LogOptions::default()))
+    }
+
+    /// As [`start`](Self::start), with a log in `folder` that outlives the process.
+    ///
+    /// # Errors
+    /// As any engine's start.
+    pub fn start_in(hz: u32, folder: &Path) -> Result<Self, EngineError> {
+        Self::over(hz, SampleLog::create(folder, LogOptions::default()))
+    }
+
+    fn over(hz: u32, log: Result<SampleLog, LogError>) -> Result<Self, EngineError> {
+        let log = log.map_err(|error| EngineError::Failed(error.to_string()))?;
         // As the process's own, which handlers may look at to its end.
         let engine = TimerEngine::new(hz, Box::leak(Box::new(log)));
         engine.start()?;

@@ -1,5 +1,6 @@
-//! The process that dies: it samples into a log from two threads and a signal handler, says on
-//! a pipe what it has written once it has, and seals and releases halves as a profiler does.
+//! The process that dies. Either it writes a log itself, as fast as it can, from two threads and
+//! a signal handler, and seals and releases halves as a profiler does; or it lets the engine
+//! sample two busy threads. It says on a pipe what was written, once it has been.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -9,8 +10,10 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64};
 use std::thread;
 use std::time::Duration;
 
-use super::Way;
 use super::witness::{Word, frames_of, send};
+use super::{Way, Writer};
+use profiler_sdk::cpu::Sampler;
+
 use crate::context::Context;
 use crate::log::{LogOptions, SampleHead, SampleKind, SampleLog};
 
@@ -27,9 +30,44 @@ static LOG: AtomicPtr<SampleLog> = AtomicPtr::new(std::ptr::null_mut());
 static DUE: AtomicBool = AtomicBool::new(false);
 
 /// Writes samples until it dies in that way, after about so many of them.
-pub(crate) fn live_and_die(folder: &Path, way: Way, after: u64) -> ! {
+pub(crate) fn live_and_die(folder: &Path, writer: Writer, way: Way, after: u64) -> ! {
     // The parent lets us begin.
     io::stdin().read_to_end(&mut Vec::new()).expect("a pipe");
+    match writer {
+        Writer::Log => write_a_log(folder, way, after),
+        Writer::Engine => run_the_engine(folder, after),
+    }
+    while !DUE.load(Acquire) {
+        thread::yield_now();
+    }
+    send(&[Word::Due.code()]);
+    die(way)
+}
+
+/// Samples two busy threads.
+fn run_the_engine(folder: &Path, after: u64) {
+    let sampler = Sampler::start_in(999, folder).expect("a folder of our own");
+    sampler.resume();
+    for _ in 0..WRITERS {
+        thread::spawn(|| {
+            loop {
+                std::hint::spin_loop();
+            }
+        });
+    }
+    thread::spawn(move || {
+        let mut sampled = 0;
+        loop {
+            let report = sampler.report();
+            sampled += report.samples - report.dropped;
+            send(&[Word::Sampled(sampled).code()]);
+            DUE.fetch_or(sampled >= after, Release);
+            thread::sleep(Duration::from_millis(1));
+        }
+    });
+}
+
+fn write_a_log(folder: &Path, way: Way, after: u64) {
     let options = LogOptions { half_bytes: 256 << 10, ..LogOptions::default() };
     let log = SampleLog::create(folder, options).expect("a folder of our own");
     let log: &'static SampleLog = Box::leak(Box::new(log));
@@ -39,11 +77,6 @@ pub(crate) fn live_and_die(folder: &Path, way: Way, after: u64) -> ! {
         thread::spawn(move || write(log, way, writer, after));
     }
     thread::spawn(move || seal_and_release(log));
-    while !DUE.load(Acquire) {
-        thread::yield_now();
-    }
-    send(&[Word::Due.code()]);
-    die(way)
 }
 
 fn write(log: &SampleLog, way: Way, writer: u64, after: u64) {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::{self, Read};
 
 use super::child::WRITERS;
-use crate::log::{DeadLog, Sample};
+use crate::log::{DeadLog, Sample, SampleKind};
 
 /// Most frames of a sample here.
 const DEPTH: usize = 40;
@@ -20,6 +20,8 @@ pub(crate) enum Word {
     /// All samples told since the last acknowledgement are safe in snapshot `seq`, as is this
     /// much of the ledger.
     Acknowledged { seq: u64, ledger: u64 },
+    /// So many samples were written by the engine.
+    Sampled(u64),
     /// The process is about to end, or ready to be killed.
     Due,
 }
@@ -31,6 +33,7 @@ impl Word {
             Word::Told(id) => 1 << 62 | id,
             Word::Acknowledged { seq, ledger } => 2 << 62 | seq << 32 | ledger,
             Word::Due => 3 << 62,
+            Word::Sampled(count) => 3 << 62 | (count + 1),
         }
     }
 
@@ -40,7 +43,7 @@ impl Word {
             0 => Word::Written(rest),
             1 => Word::Told(rest),
             2 => Word::Acknowledged { seq: rest >> 32, ledger: rest & 0xffff_ffff },
-            _ => Word::Due,
+            _ => rest.checked_sub(1).map_or(Word::Due, Word::Sampled),
         }
     }
 }
@@ -65,6 +68,7 @@ pub(crate) fn frames_of(id: u64) -> ([u64; DEPTH], usize) {
 pub(crate) struct Heard {
     pub(crate) written: HashSet<u64>,
     acknowledged: BTreeMap<u64, (Vec<u64>, u64)>,
+    pub(crate) sampled: u64,
 }
 
 impl Heard {
@@ -86,6 +90,7 @@ impl Heard {
                     Word::Acknowledged { seq, ledger } => {
                         heard.acknowledged.insert(seq, (std::mem::take(&mut told), ledger));
                     }
+                    Word::Sampled(count) => heard.sampled = count,
                     Word::Due => due(),
                 }
             }
@@ -130,6 +135,20 @@ impl Heard {
         let (least, most) = (self.written.len() as u64, found.len() as u64);
         assert!((least..=most).contains(&ledger), "ledger {ledger}, samples {least}..={most}");
         unwitnessed
+    }
+}
+
+impl Heard {
+    /// Checks the engine's file against what was said; gives how many samples more it holds.
+    pub(crate) fn check_engine(&self, dead: &DeadLog) -> usize {
+        let samples = || dead.halves.iter().flat_map(|half| &half.samples);
+        let signalled = samples().filter(|sample| sample.head.kind == SampleKind::Cpu);
+        let (found, witnessed) = (signalled.count(), self.sampled as usize);
+        assert!(found >= witnessed, "lost {} of {witnessed}", witnessed - found);
+        assert!(samples().all(|sample| sample.head.weight > 0));
+        let numbers: HashSet<u64> = samples().map(|sample| sample.number).collect();
+        assert_eq!(numbers.len(), samples().count(), "a sample is there twice");
+        found - witnessed
     }
 }
 
