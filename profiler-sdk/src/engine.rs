@@ -21,6 +21,13 @@ pub trait Engine: Send + Sync + 'static {
     /// period already spent: many short invocations are seen like one long one.
     fn pause(&self);
 
+    /// Ends the time of the snapshot number `seq` here: what is sampled from now on belongs to
+    /// the next. Quick, for the function's spans wait meanwhile; the work is left to
+    /// [`collect`](Engine::collect), which follows. An engine that cannot lets `collect` do it.
+    fn cut(&self, seq: u64) {
+        let _ = seq;
+    }
+
     /// What was sampled since the last call, or `None` if nothing was; it will be part of the
     /// process's snapshot number `seq`. The same number may come again while nothing was.
     ///

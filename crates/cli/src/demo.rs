@@ -88,7 +88,8 @@ async fn profile_function(serving: &Serving) -> anyhow::Result<Truth> {
     let progress = Progress::new();
     let mut truth = Truth::default();
     for count in 1..=MAX_INVOCATIONS {
-        let order = serde_json::to_vec(&Order { millis: INVOCATION.as_millis() as u64 })?;
+        let order =
+            serde_json::to_vec(&Order { millis: INVOCATION.as_millis() as u64, ending: None })?;
         let outcome = function.invoke(order).await?;
         ensure!(
             outcome.is_ok(),

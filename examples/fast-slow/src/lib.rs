@@ -27,6 +27,23 @@ pub const MAX_MILLIS: u64 = 600_000;
 pub struct Order {
     /// CPU time to spend in `fast` and `slow` together, in milliseconds, at most [`MAX_MILLIS`].
     pub millis: u64,
+    /// How to end instead of answering.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+}
+
+/// The ends that an invocation's profile must survive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Computes until Lambda's deadline.
+    Loop,
+    /// Takes memory until Lambda's limit.
+    FillMemory,
+    /// Panics; the runtime reports it and lives on.
+    Panic,
+    /// Ends the process.
+    Exit,
 }
 
 /// Serves invocations until Lambda ends the process.
@@ -44,10 +61,32 @@ async fn handle(event: LambdaEvent<Order>) -> Result<Truth, Error> {
 }
 
 async fn spend(order: Order) -> anyhow::Result<Truth> {
-    let millis = order.millis;
+    let Order { millis, ending } = order;
     ensure!(millis <= MAX_MILLIS, "{millis} ms are more than the {MAX_MILLIS} allowed");
-    let busy = tokio::task::spawn_blocking(move || run(millis));
+    let busy = tokio::task::spawn_blocking(move || {
+        let truth = run(millis);
+        ending.map(end);
+        truth
+    });
     busy.await.context("the workload did not end well")
+}
+
+fn end(ending: Ending) {
+    match ending {
+        Ending::Loop => drop(run(MAX_MILLIS)),
+        Ending::FillMemory => fill_memory(),
+        Ending::Panic => panic!("as ordered"),
+        Ending::Exit => std::process::exit(3),
+    }
+}
+
+/// Touches every page: untouched memory is only promised.
+fn fill_memory() {
+    let mut blocks = Vec::new();
+    loop {
+        blocks.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
 }
 
 fn log_to_stderr() {

@@ -18,12 +18,14 @@ fn function(folder: &Path) -> FunctionBuilder {
     Function::builder("fast-slow", env!("CARGO_BIN_EXE_fast-slow"))
         .env("FLAMBEAU_BUCKET", format!("file://{}", folder.display()))
         .env("FLAMBEAU_HZ", "250")
+        // One type, one pprof; `survival.rs` reads several.
+        .env("FLAMBEAU_BILLED", "off")
         .timeout(PATIENCE)
         .init_timeout(PATIENCE)
 }
 
 async fn spend(function: &Function, millis: u64) -> InvokeOutcome {
-    let order = serde_json::to_vec(&Order { millis }).unwrap();
+    let order = serde_json::to_vec(&Order { millis, ending: None }).unwrap();
     function.invoke(order).await.unwrap()
 }
 

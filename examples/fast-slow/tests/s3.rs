@@ -83,6 +83,7 @@ async fn snapshots_reach_the_bucket_and_learn_its_time() {
     let function = Function::builder("fast-slow", env!("CARGO_BIN_EXE_fast-slow"))
         .env("FLAMBEAU_BUCKET", BUCKET)
         .env("FLAMBEAU_TENANT", "acme")
+        .env("FLAMBEAU_BILLED", "off")
         .env("FLAMBEAU_INTERVAL", "0")
         .env("AWS_ENDPOINT_URL_S3", &bucket.endpoint)
         .env("AWS_ACCESS_KEY_ID", ACCESS_KEY_ID)
@@ -91,7 +92,7 @@ async fn snapshots_reach_the_bucket_and_learn_its_time() {
         .init_timeout(PATIENCE)
         .build()
         .unwrap();
-    let order = serde_json::to_vec(&Order { millis: 200 }).unwrap();
+    let order = serde_json::to_vec(&Order { millis: 200, ending: None }).unwrap();
     let begun = std::time::Instant::now();
     // Where nothing is optimised the first snapshot may miss its flush and come later.
     let mut held: Vec<(String, Vec<u8>)> = Vec::new();

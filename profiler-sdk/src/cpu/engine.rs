@@ -2,7 +2,7 @@
 
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use flambeau_profile::proto::Profile;
 use tracing::{debug, warn};
@@ -13,7 +13,7 @@ use crate::cpu::profile::{live_labels, profile};
 use crate::cpu::{spawn_hook, threads, watch};
 use crate::cpu_timer::tick_hz;
 use crate::engine::{Engine, EngineError, EngineReport};
-use crate::log::SampleLog;
+use crate::log::{SampleLog, Sealed};
 use crate::mappings::mappings;
 
 /// Samples the CPU by one kernel timer per thread, into a log.
@@ -28,6 +28,12 @@ pub(crate) struct TimerEngine {
     requested_hz: AtomicU64,
     log: &'static SampleLog,
     told: Mutex<Told>,
+    /// What was cut and not collected yet.
+    sealed: Mutex<Option<Sealed<'static>>>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What the last report counted.
@@ -57,7 +63,12 @@ impl TimerEngine {
     /// An engine that takes `hz` samples per second of each thread's CPU time, or as many as
     /// the kernel's tick allows.
     pub(crate) fn new(hz: u32, log: &'static SampleLog) -> Self {
-        Self { requested_hz: AtomicU64::new(hz.into()), log, told: Mutex::default() }
+        Self {
+            requested_hz: AtomicU64::new(hz.into()),
+            log,
+            told: Mutex::default(),
+            sealed: Mutex::default(),
+        }
     }
 
     /// Nanoseconds of CPU time between two samples.
@@ -75,7 +86,7 @@ impl Engine for TimerEngine {
         prepare::begin().map_err(|error| EngineError::Failed(error.to_string()))?;
         threads::scan();
         watch::begin();
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).news();
+        lock(&self.told).news();
         debug!(period = self.period(), hook = spawn_hook::is_linked(), "ready to sample the CPU");
         Ok(())
     }
@@ -94,19 +105,22 @@ impl Engine for TimerEngine {
         watch::set(false);
     }
 
+    fn cut(&self, seq: u64) {
+        threads::settle();
+        // Billed time of a snapshot without samples changes hands with a seal too.
+        if self.log.fill().used > 0 || !self.log.account().ledger.is_empty() {
+            // Both halves taken: what was sampled comes with the next snapshot.
+            *lock(&self.sealed) = self.log.seal(seq);
+        }
+    }
+
     fn collect(&self, seq: u64) -> Result<Option<Profile>, EngineError> {
         prepare::refresh();
-        threads::settle();
-        if self.log.fill().used == 0 {
-            return Ok(None);
+        if lock(&self.sealed).is_none() {
+            self.cut(seq);
         }
-        // Both halves taken: what was sampled comes with the next snapshot.
-        let Some(sealed) = self.log.seal(seq) else { return Ok(None) };
-        let found = profile(&sealed.samples(), self.period(), &mappings(), live_labels);
-        if found.is_none() {
-            sealed.release();
-        }
-        Ok(found)
+        let Some(sealed) = lock(&self.sealed).take() else { return Ok(None) };
+        Ok(profile(&sealed.samples(), self.period(), &mappings(), live_labels))
     }
 
     fn release(&self, seq: u64) {
@@ -119,7 +133,7 @@ impl Engine for TimerEngine {
     }
 
     fn report(&self) -> EngineReport {
-        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut told = lock(&self.told);
         let [samples, weight, dropped, overruns, truncated, lost, unbounded] = told.news();
         let unwinder = prepare::state();
         EngineReport {

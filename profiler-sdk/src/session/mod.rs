@@ -250,7 +250,10 @@ impl Session {
     fn close(&self) -> Result<(), CloseError> {
         let seq = self.next_seq.load(Relaxed);
         let parts = self.collect(seq)?;
-        let Some(span) = self.spans.take((self.now)(), !parts.is_empty()) else { return Ok(()) };
+        let Some(span) = self.spans.take((self.now)(), !parts.is_empty()) else {
+            self.engine.release(seq);
+            return Ok(());
+        };
         let profiler = self.account();
         self.keep_to_the_budget(&span, profiler.samples);
         let about = About {
@@ -274,13 +277,8 @@ impl Session {
 
     /// What there is to tell.
     fn collect(&self, seq: u64) -> Result<Vec<Part>, CloseError> {
-        let (window, cpu) = match self.ledger {
-            Some(ledger) => {
-                let (window, cpu) = ledger.take_window_and(|| self.engine.collect(seq));
-                (Some(window), cpu?)
-            }
-            None => (None, self.engine.collect(seq)?),
-        };
+        let window = self.ledger.map(|ledger| ledger.take_window_and(|| self.engine.cut(seq)).0);
+        let cpu = self.engine.collect(seq)?;
         let billed = window.as_ref().and_then(|window| billed_profile(window, cpu.as_ref()));
         let wall = window.as_ref().and_then(wall_profile);
         let mut parts = Part::named([("cpu", cpu), ("billed", billed), ("wall", wall)]);
