@@ -10,8 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::crc::Crc;
 use super::format::{
-    COUNTERS, Counter, DEFINITION_WORDS, HEADER_WORDS, LEDGER_SLOTS, Layout, MAGIC, MAPPING_WORDS,
-    MAX_FRAMES, MAX_TEXT, Marker, SAMPLE_WORDS, VERSION, WORD, at, pack,
+    COUNTERS, Counter, HEADER_WORDS, LEDGER_SLOTS, Layout, MAGIC, MAX_FRAMES, MAX_TEXT, Marker,
+    SAMPLE_WORDS, VERSION, WORD, at, pack,
 };
 use super::memory::Memory;
 use super::notes::{Clock, Versions};
@@ -254,7 +254,6 @@ impl SampleLog {
             mapping.offset,
             mapping.bias,
         ];
-        const { assert!(MAPPING_WORDS == 6 && DEFINITION_WORDS == 3) };
         self.enter_dictionary(Marker::Mapping, false, &head, &[file, build_id]) || self.refuse()
     }
 
