@@ -1,28 +1,48 @@
 //! Folded stacks: one line per stack, root first, `a;b;c value`.
 
-use std::collections::BTreeMap;
+use std::io::{self, Write};
 
-use flambeau_profile::Merged;
+use crate::{name::folded_name, stacks::Stacks, tree::Tree};
 
-use crate::name::frame_name;
-
-/// The stacks of one sample type, in order, values of equal stacks added up.
-/// Stacks whose sum is not positive are left out: a flame graph cannot show
-/// them. A sample without frames stands as `(no stack)`.
-#[must_use]
-pub fn folded(profile: &Merged, column: usize) -> BTreeMap<String, i64> {
-    let mut stacks: BTreeMap<String, i64> = BTreeMap::new();
-    for sample in profile.samples() {
-        let mut names: Vec<String> =
-            sample.frames().map(|frame| frame_name(profile, &frame)).collect();
-        names.reverse();
-        if names.is_empty() {
-            names.push("(no stack)".to_owned());
+/// Writes the stacks of one sample type that have a positive value, one by
+/// one. What would be read as something else (`;`, a number before the value)
+/// is replaced in names.
+///
+/// # Errors
+/// When `out` does not take it.
+pub fn folded(stacks: &Stacks, column: usize, out: &mut impl Write) -> io::Result<()> {
+    let names = folded_names(stacks);
+    for (frames, value) in stacks.drawn(column) {
+        for (depth, at) in frames.iter().enumerate() {
+            let parted = if depth == 0 { "" } else { ";" };
+            write!(out, "{parted}{}", names[*at as usize])?;
         }
-        let value = sample.values().get(column).copied().unwrap_or(0);
-        let sum = stacks.entry(names.join(";")).or_default();
-        *sum = sum.saturating_add(value);
+        writeln!(out, " {value}")?;
     }
-    stacks.retain(|_, value| *value > 0);
-    stacks
+    Ok(())
 }
+
+/// The names of all symbols as folded lines have them.
+pub(crate) fn folded_names(stacks: &Stacks) -> Vec<String> {
+    stacks.symbols.iter().map(|symbol| folded_name(&symbol.name)).collect()
+}
+
+/// The lines of a tree: what ends in each node, what was cut as [`OTHER`].
+pub(crate) fn folded_tree(tree: &Tree<'_>, names: &[String], shift: u32) -> Vec<String> {
+    let name = |at: u32| names[at as usize].as_str();
+    let mut path: Vec<&str> = tree.path.iter().map(|at| name(*at)).collect();
+    let above = path.len();
+    let mut lines = Vec::new();
+    for node in &tree.nodes {
+        path.truncate(above + node.depth as usize);
+        path.push(node.symbol.map_or(OTHER, name));
+        let own = node.own >> shift;
+        if own > 0 {
+            lines.push(format!("{} {own}", path.join(";")));
+        }
+    }
+    lines
+}
+
+/// What stands for nodes that were cut.
+pub(crate) const OTHER: &str = "other";

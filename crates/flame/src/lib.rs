@@ -1,9 +1,47 @@
-//! Views of a profile: folded stacks and the SVG flame graph.
+//! Views of a profile, each a function from [`Stacks`] to what a tool opens.
+//!
+//! | view | opened by |
+//! |---|---|
+//! | [`folded()`] | flamegraph.pl, inferno, flamelens, speedscope |
+//! | [`svg()`] | browsers |
+//! | [`flame_json()`], [`top_json()`] | Flambeau's own pages |
+//! | [`csv()`] | spreadsheets |
+//! | [`speedscope()`] | speedscope |
+//! | [`chrome()`] | Perfetto, chrome://tracing, speedscope |
+//! | [`firefox()`] | Firefox Profiler |
+//! | [`flamebearer()`] | Pyroscope's and Grafana's older viewers |
+//!
+//! Trees are cut to their heaviest nodes ([`Cut`]); lists of stacks and rows are
+//! written one by one. Any bytes as names give well-formed text, XML and JSON.
 
+mod chrome;
+mod colour;
+mod csv;
+mod error;
+mod firefox;
+mod flame_json;
+mod flamebearer;
 mod folded;
 mod name;
+mod package;
+mod speedscope;
+mod stacks;
 mod svg;
+mod top;
+mod tree;
 
+pub use chrome::chrome;
+pub use colour::colour;
+pub use csv::csv;
+pub use error::ViewError;
+pub use firefox::{FIREFOX_VERSION, firefox};
+pub use flame_json::{FLAME_JSON_VERSION, flame_json};
+pub use flamebearer::flamebearer;
 pub use folded::folded;
-pub use name::{frame_name, safe_name};
-pub use svg::{Graph, MIN_WIDTH_PERCENT, SvgError, svg};
+pub use name::{NAME_CHARS, NO_STACK, frame_name, shown_name};
+pub use package::package;
+pub use speedscope::speedscope;
+pub use stacks::{Inlined, Stack, Stacks, Symbol};
+pub use svg::{Graph, MIN_WIDTH_PERCENT, svg};
+pub use top::{Row, Sort, Top, top_json};
+pub use tree::{Cut, DEFAULT_NODES, MAX_DEPTH, MAX_NODES, NoNode, Node, NodeId, Tree, Truncated};

@@ -1,9 +1,12 @@
 //! The one place where errors become status codes.
 
-use axum::response::{IntoResponse, Response};
-use flambeau_flame::SvgError;
+use axum::{
+    extract::rejection::QueryRejection,
+    response::{IntoResponse, Response},
+};
+use flambeau_flame::ViewError;
 use flambeau_layout::LayoutError;
-use flambeau_query::{QueryError, RangeError};
+use flambeau_query::{NarrowError, QueryError, RangeError};
 use flambeau_store::{ErrorKind, StoreError};
 use http::{StatusCode, header};
 
@@ -25,9 +28,12 @@ pub enum RenderError {
     /// The question has no answer.
     #[error(transparent)]
     Query(#[from] QueryError),
-    /// There is nothing to draw.
+    /// An expression that cannot be read.
     #[error(transparent)]
-    Svg(#[from] SvgError),
+    Narrow(#[from] NarrowError),
+    /// There is no such view.
+    #[error(transparent)]
+    View(#[from] ViewError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -36,15 +42,23 @@ pub enum RenderError {
     Page(#[from] askama::Error),
 }
 
+impl From<QueryRejection> for RenderError {
+    fn from(rejection: QueryRejection) -> Self {
+        Self::Parameter(format!("the query cannot be read: {}", rejection.body_text()))
+    }
+}
+
 impl RenderError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoRoute
             | Self::Query(QueryError::Nothing { .. } | QueryError::NoBlock { .. })
-            | Self::Svg(SvgError::Nothing(_)) => StatusCode::NOT_FOUND,
-            Self::Name(_) | Self::Range(_) | Self::Parameter(_) => StatusCode::BAD_REQUEST,
+            | Self::View(ViewError::Nothing(_) | ViewError::NoNode(_)) => StatusCode::NOT_FOUND,
+            Self::Name(_) | Self::Range(_) | Self::Parameter(_) | Self::Narrow(_) => {
+                StatusCode::BAD_REQUEST
+            }
             Self::Query(QueryError::Store(error)) | Self::Store(error) => store_status(error),
-            Self::Query(_) | Self::Svg(_) | Self::Page(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Query(_) | Self::View(_) | Self::Page(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 }

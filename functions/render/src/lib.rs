@@ -1,14 +1,16 @@
 //! The render Lambda: HTTP to profiles, flame graphs and pages.
 //!
 //! One resource has many representations: `/s/{service}/{type}` is a merged
-//! pprof unless `format=` or an `Accept` of `text/html` asks for something
+//! pprof unless `format=`, the path's suffix or `Accept` asks for something
 //! else, because `go tool pprof` sends no `Accept` at all.
 
 mod answer;
 mod error;
+mod format;
 mod pages;
 mod profile;
 mod request;
+mod view;
 
 use axum::{Router, routing::get};
 use flambeau_layout::{TenantId, environment};

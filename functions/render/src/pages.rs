@@ -11,12 +11,7 @@ use flambeau_query::{Plan, Selection};
 use http::HeaderMap;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    answer,
-    error::RenderError,
-    profile::span,
-    request::{Format, ProfileQuery},
-};
+use crate::{answer, error::RenderError, format::Format, profile::span, request::ProfileQuery};
 
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct ServicesQuery {
@@ -58,8 +53,13 @@ struct ProfilePage {
     undifferenced: Option<u64>,
     means: bool,
     svg: String,
-    pprof: String,
+    formats: Vec<FormatLink>,
     blocks: Vec<BlockLink>,
+}
+
+struct FormatLink {
+    name: &'static str,
+    href: String,
 }
 
 struct BlockLink {
@@ -76,14 +76,20 @@ pub(crate) async fn services(
 ) -> Result<Response, RenderError> {
     let services = state.store.services(&state.tenant).await?;
     let services: Vec<ServiceLine> = services.iter().map(line).collect();
-    match Format::of(query.format.as_deref(), &headers, Format::Json)? {
-        Format::Html => {
-            let tenant = state.tenant.to_string();
-            Ok(answer::html(ServicesPage { tenant, services }.render()?))
+    let html = match query.format.as_deref() {
+        Some("html") => true,
+        Some("json") => false,
+        None => Format::accepted(&headers) == Some(Format::Html),
+        Some(other) => {
+            let known = "services are listed as html or json";
+            return Err(RenderError::Parameter(format!("format `{other}` is not known; {known}")));
         }
-        Format::Json => Ok(Json(services).into_response()),
-        _ => Err(RenderError::Parameter("services are listed as html or json".to_owned())),
+    };
+    if !html {
+        return Ok(Json(services).into_response());
     }
+    let tenant = state.tenant.to_string();
+    Ok(answer::html(ServicesPage { tenant, services }.render()?))
 }
 
 fn line(entry: &ServiceEntry) -> ServiceLine {
@@ -125,7 +131,10 @@ pub(crate) fn profile(
         undifferenced: Some(plan.undifferenced()).filter(|count| *count > 0),
         means: plan.divides(query.aggregate()?),
         svg: query.link("svg"),
-        pprof: query.link("pprof"),
+        formats: Format::names()
+            .filter(|name| *name != "html")
+            .map(|name| FormatLink { name, href: query.link(name) })
+            .collect(),
         blocks: blocks.collect(),
     };
     Ok(answer::html(page.render()?))

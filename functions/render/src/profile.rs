@@ -2,56 +2,91 @@
 
 use axum::{
     body::Bytes,
-    extract::{Path, Query, State},
+    extract::{Path, Query, State, rejection::QueryRejection},
     response::Response,
 };
-use flambeau_flame::{Graph, svg};
 use flambeau_layout::{BlockId, ProfileType, ServiceName};
 use flambeau_profile::{DEFAULT_LEVEL, Limits, Merged};
-use flambeau_query::{Aggregate, Plan, QueryError, Selection, cached_or_fetch, plan, read};
+use flambeau_query::{
+    Aggregate, Narrowing, Plan, QueryError, Range, Selection, cached_or_fetch, plan, read,
+};
 use http::HeaderMap;
 
 use crate::{
     answer,
     error::RenderError,
+    format::Format,
     pages,
-    request::{Format, ProfileQuery},
+    request::ProfileQuery,
+    view::{Titles, view},
 };
+
+/// Everything that is asked of a profile.
+struct Asked {
+    selection: Selection,
+    format: Format,
+    query: ProfileQuery,
+    narrowing: Narrowing,
+    aggregate: Aggregate,
+}
+
+impl Asked {
+    fn read(
+        state: &crate::State,
+        (service, typ): (String, String),
+        query: Result<Query<ProfileQuery>, QueryRejection>,
+        headers: &HeaderMap,
+    ) -> Result<Self, RenderError> {
+        let Query(query) = query?;
+        let (typ, format) = Format::negotiate(&typ, query.format.as_deref(), headers)?;
+        let service = ServiceName::new(service)?;
+        let selection =
+            Selection { tenant: state.tenant.clone(), service, typ, range: query.range()? };
+        query.check_norm()?;
+        let (narrowing, aggregate) = (query.narrowing()?, query.aggregate()?);
+        Ok(Self { selection, format, query, narrowing, aggregate })
+    }
+
+    fn file_name(&self) -> String {
+        format!("{}-{}", self.selection.service, self.selection.typ)
+    }
+}
 
 /// The merged profile of a range.
 pub(crate) async fn merged(
     State(state): State<crate::State>,
-    Path((service, typ)): Path<(String, String)>,
-    Query(query): Query<ProfileQuery>,
+    Path(path): Path<(String, String)>,
+    query: Result<Query<ProfileQuery>, QueryRejection>,
     headers: HeaderMap,
 ) -> Result<Response, RenderError> {
-    let format = Format::of(query.format.as_deref(), &headers, Format::Pprof)?;
-    let selection = Selection {
-        tenant: state.tenant.clone(),
-        service: ServiceName::new(service)?,
-        typ: ProfileType::new(typ)?,
-        range: query.range()?,
-    };
-    let aggregate = query.aggregate()?;
-    let plan = plan(&state.store, &selection).await?;
-    let note = Some(answered(&plan, aggregate));
-    if format == Format::Html {
-        return pages::profile(&selection, &plan, &query);
+    let asked = Asked::read(&state, path, query, &headers)?;
+    let plan = plan(&state.store, &asked.selection).await?;
+    if asked.format == Format::Html {
+        return pages::profile(&asked.selection, &plan, &asked.query);
     }
-    match format {
-        Format::Svg => {
-            let now = jiff::Timestamp::now().into();
-            let (plan, profile) = read(&state.store, &selection, now, &Limits::default()).await?;
-            let profile = plan.show(profile, aggregate).map_err(QueryError::Merge)?;
-            let graph = graph(&selection, &plan, column(&profile, query.st.as_deref())?);
-            Ok(answer::svg(svg(&profile, &graph)?, note))
-        }
-        Format::Json => {
-            let known = "a profile is pprof, svg or html";
-            Err(RenderError::Parameter(format!("format `json` is not for profiles; {known}")))
-        }
-        _ => Ok(answer::pprof(merge(&state, &selection, &plan, aggregate).await?, note)),
+    if asked.format == Format::Pprof && asked.narrowing.is_none() {
+        let note = answered(&plan, asked.aggregate, &[]);
+        let bytes = merge(&state, &asked.selection, &plan, asked.aggregate).await?;
+        return Ok(answer::profile(asked.format, bytes, &asked.file_name(), Some(note)));
     }
+    let (plan, profile, unmatched) = narrowed(&state, &asked).await?;
+    let note = answered(&plan, asked.aggregate, &unmatched);
+    let titles = titles(&asked.selection, &plan);
+    let body = view(&profile, asked.format, &asked.query, &titles)?;
+    Ok(answer::view(asked.format, body, &asked.file_name(), Some(note), &headers))
+}
+
+/// The part of the profile that is asked for, and the options that matched
+/// nothing.
+async fn narrowed(
+    state: &crate::State,
+    asked: &Asked,
+) -> Result<(Plan, Merged, Vec<&'static str>), RenderError> {
+    let now = jiff::Timestamp::now().into();
+    let (plan, profile) = read(&state.store, &asked.selection, now, &Limits::default()).await?;
+    let profile = plan.show(profile, asked.aggregate).map_err(QueryError::Merge)?;
+    let (profile, unmatched) = asked.narrowing.apply(profile);
+    Ok((plan, profile, unmatched))
 }
 
 /// The merged pprof: a kept answer where there is one. A block that has gone
@@ -84,38 +119,16 @@ pub(crate) async fn block(
         tenant: state.tenant.clone(),
         service: ServiceName::new(service)?,
         typ: ProfileType::new(typ)?,
-        range: flambeau_query::Range::all(),
+        range: Range::all(),
     };
     let part = flambeau_query::block(&state.store, &selection, &id).await?;
-    Ok(answer::pprof(state.store.get_range(&part.at).await?, None))
+    let bytes = state.store.get_range(&part.at).await?;
+    Ok(answer::profile(Format::Pprof, bytes, &format!("{}-{id}", selection.service), None))
 }
 
-/// The sample type asked for: by name, by position, or as pprof chooses it (the
-/// profile's default, else the last).
-fn column(profile: &Merged, asked: Option<&str>) -> Result<usize, RenderError> {
-    let types = profile.sample_types();
-    let named = |name: &str| types.iter().position(|measure| measure.typ == name);
-    let Some(asked) = asked else {
-        let default = named(&profile.header().default_sample_type);
-        return Ok(default.unwrap_or(types.len().saturating_sub(1)));
-    };
-    let position = || asked.parse().ok().filter(|column| *column < types.len());
-    named(asked).or_else(position).ok_or_else(|| {
-        let known: Vec<&str> = types.iter().map(|measure| measure.typ.as_str()).collect();
-        RenderError::Parameter(format!(
-            "sample type `{asked}` is not here; there are {}",
-            known.join(", ")
-        ))
-    })
-}
-
-fn graph(selection: &Selection, plan: &Plan, column: usize) -> Graph {
-    Graph {
-        column,
-        title: flambeau_flame::safe_name(&format!("{} · {}", selection.service, selection.typ)),
-        subtitle: Some(span(plan)),
-        icicle: false,
-    }
+fn titles(selection: &Selection, plan: &Plan) -> Titles {
+    let title = format!("{} · {}", selection.service, selection.typ);
+    Titles { title, subtitle: span(plan) }
 }
 
 /// What the answer covers, in words.
@@ -125,7 +138,7 @@ pub(crate) fn span(plan: &Plan) -> String {
     format!("{} snapshots, {first} to {last}", plan.snapshots())
 }
 
-fn answered(plan: &Plan, aggregate: Aggregate) -> String {
+fn answered(plan: &Plan, aggregate: Aggregate, unmatched: &[&str]) -> String {
     let left_out = match plan.left_out {
         0 => String::new(),
         n => format!("; {n} snapshots of another shape left out"),
@@ -135,10 +148,14 @@ fn answered(plan: &Plan, aggregate: Aggregate) -> String {
         n => format!("; cumulative columns of {n} snapshots left out"),
     };
     let mean = if plan.divides(aggregate) { "; gauges are means per snapshot" } else { "" };
-    let everything = plan.asked == flambeau_query::Range::all();
+    let everything = plan.asked == Range::all();
     let rounded = match everything || plan.asked == plan.range {
         true => String::new(),
         false => format!("; rounded to {}..{}", plan.range.from, plan.range.until),
     };
-    format!("{} blocks; {}{rounded}{left_out}{undifferenced}{mean}", plan.blocks.len(), span(plan))
+    let unmatched: String =
+        unmatched.iter().map(|option| format!("; {option} matched nothing")).collect();
+    let blocks = plan.blocks.len();
+    let span = span(plan);
+    format!("{blocks} blocks; {span}{rounded}{left_out}{undifferenced}{mean}{unmatched}")
 }
