@@ -36,6 +36,7 @@ pub(crate) fn set_labels(labels: u32) -> u32 {
 }
 
 /// Sets the span path; gives the one before.
+#[cfg_attr(not(feature = "spans"), allow(dead_code))]
 #[inline]
 pub(crate) fn set_span(span: u32) -> u32 {
     CURRENT.with(|cell| {

@@ -4,13 +4,12 @@
 // For our own examples and tests; no part of what is promised.
 #[doc(hidden)]
 pub mod billed;
-// Not every build uses every part of the engine.
 mod context;
+// Not every build uses every part of the engine.
 #[allow(dead_code)]
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[doc(hidden)]
 pub mod cpu;
-mod cpu_timer;
 mod engine;
 mod gauges;
 mod heap;
@@ -24,6 +23,7 @@ mod names;
 mod pprof_backend;
 mod profile_builder;
 mod profiler;
+mod pyroscope;
 mod recorder;
 #[cfg(feature = "s3")]
 mod s3;
@@ -36,6 +36,11 @@ mod sink;
 mod steering;
 mod symbolize;
 mod tags;
+#[cfg(any(
+    feature = "pprof-backend",
+    all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))
+))]
+mod tick;
 
 #[cfg(feature = "spans")]
 pub use billed::{SpanFilter, SpanLayer, TRANSPORTS, span_layer};

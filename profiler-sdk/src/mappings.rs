@@ -1,5 +1,6 @@
 //! The executable and the libraries mapped into this process.
 
+#[cfg(target_os = "linux")]
 use std::ffi::CStr;
 use std::ops::Range;
 
@@ -21,6 +22,7 @@ pub(crate) struct Mapping {
 /// All executable segments, the program's own first, in the loader's order.
 ///
 /// Takes the loader's lock, so never in a signal handler.
+#[cfg(target_os = "linux")]
 pub(crate) fn mappings() -> Vec<Mapping> {
     let mut found: Vec<Mapping> = Vec::new();
     let into: *mut Vec<Mapping> = &mut found;
@@ -29,6 +31,13 @@ pub(crate) fn mappings() -> Vec<Mapping> {
     found
 }
 
+/// Other loaders are not asked.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn mappings() -> Vec<Mapping> {
+    Vec::new()
+}
+
+#[cfg(target_os = "linux")]
 unsafe extern "C" fn visit(
     info: *mut libc::dl_phdr_info,
     _size: libc::size_t,
@@ -65,6 +74,7 @@ unsafe extern "C" fn visit(
 }
 
 /// The loader leaves the program's own name empty.
+#[cfg(target_os = "linux")]
 fn file_of(info: &libc::dl_phdr_info, is_program: bool) -> String {
     // SAFETY: a C string of the loader's, or null.
     let name = match info.dlpi_name.is_null() {
@@ -80,6 +90,7 @@ fn file_of(info: &libc::dl_phdr_info, is_program: bool) -> String {
     }
 }
 
+#[cfg(target_os = "linux")]
 fn note_bytes(bias: u64, header: &libc::Elf64_Phdr) -> &'static [u8] {
     let start = bias.wrapping_add(header.p_vaddr) as usize as *const u8;
     let len = usize::try_from(header.p_memsz).unwrap_or(0);
@@ -90,6 +101,7 @@ fn note_bytes(bias: u64, header: &libc::Elf64_Phdr) -> &'static [u8] {
 
 /// The descriptor of the note `GNU`, type 3 (`NT_GNU_BUILD_ID` of the ELF gABI's GNU
 /// extension): name size, descriptor size, type, then both, each padded to four bytes.
+#[cfg(target_os = "linux")]
 fn build_id(mut notes: &[u8]) -> Option<String> {
     const BUILD_ID: u32 = 3;
     while let Some((head, rest)) = notes.split_first_chunk::<12>() {
@@ -109,7 +121,7 @@ fn build_id(mut notes: &[u8]) -> Option<String> {
     None
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;

@@ -112,11 +112,6 @@ pub(crate) fn thread_name(tid: u32) -> Option<String> {
     with(|names| names.threads.get(&tid).cloned())
 }
 
-/// Forgets the names of threads that are no more.
-pub(crate) fn keep_threads(is_alive: impl Fn(u32) -> bool) {
-    with(|names| names.threads.retain(|tid, _| is_alive(*tid)));
-}
-
 /// How many label sets and paths were refused for want of room.
 pub(crate) fn refused() -> u64 {
     with(|names| names.refused)

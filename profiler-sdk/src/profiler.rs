@@ -15,7 +15,6 @@ use serde::{Deserialize, Serialize};
 use tower::Service;
 use tracing::{debug, warn};
 
-use crate::cpu::engine::TimerEngine;
 use crate::engine::Engine;
 use crate::recorder::Recorder;
 use crate::service::{Profiled, ProfilerLayer};
@@ -288,12 +287,13 @@ impl ProfilerBuilder {
 
 /// The engine of this crate, and the log it writes.
 fn own_engine(settings: &Settings) -> Option<(Arc<dyn Engine>, Option<Survival>)> {
-    let Some(survival) = Survival::begin(settings) else {
-        warn!("not profiling: there is no memory for a sample log");
-        return None;
-    };
-    let engine = TimerEngine::new(settings.hz, survival.log());
-    Some((Arc::new(engine), Some(survival)))
+    match Survival::begin(settings) {
+        Ok(survival) => Some((survival.engine(settings.hz), Some(survival))),
+        Err(error) => {
+            warn!(%error, "not profiling");
+            None
+        }
+    }
 }
 
 fn sink(destination: Destination) -> Option<Box<dyn Sink>> {

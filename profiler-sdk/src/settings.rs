@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use flambeau_layout::{ServiceName, TenantId, environment};
 
+use crate::mappings::mappings;
+use crate::pyroscope;
 use crate::session::{Budget, DEFAULT_BUDGET};
 
 /// Samples per second of CPU time, where nothing else is set.
@@ -76,7 +78,8 @@ impl Settings {
     pub fn read(
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<(Self, Destination), SettingsError> {
-        let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let set = |name: &str| variable(name).filter(|value| !value.is_empty());
+        let variable = |name: &str| set(name).or_else(|| pyroscope::said(name, &set));
         if variable(environment::PROFILING).is_some_and(|value| is_off(&value)) {
             return Err(SettingsError::Off);
         }
@@ -93,7 +96,7 @@ impl Settings {
             symbols: !variable(environment::SYMBOLS).is_some_and(|value| is_off(&value)),
             billed: !variable(environment::BILLED).is_some_and(|value| is_off(&value)),
             budget: budget(&variable)?,
-            labels: labels(&variable),
+            labels: labels(&set),
         };
         Ok((settings, Destination::parse(&destination)))
     }
@@ -160,10 +163,17 @@ fn labels(variable: &impl Fn(&str) -> Option<String>) -> BTreeMap<String, String
         ("memory", variable("AWS_LAMBDA_FUNCTION_MEMORY_SIZE")),
         ("arch", Some(architecture().to_owned())),
         ("runtime", Some("rust".to_owned())),
+        ("build_id", build_id()),
         ("init_type", variable("AWS_LAMBDA_INITIALIZATION_TYPE")),
     ];
-    let known = told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?)));
-    known.collect()
+    let mut labels = pyroscope::labels(variable);
+    labels.extend(told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))));
+    labels
+}
+
+/// The program's, by which its symbols are found.
+fn build_id() -> Option<String> {
+    mappings().first().map(|program| program.build_id.clone()).filter(|id| !id.is_empty())
 }
 
 /// The architecture as Lambda names it.

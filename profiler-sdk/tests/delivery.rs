@@ -14,7 +14,7 @@ use flambeau_profile::{Limits, Temporality, decode};
 use lambda_runtime::{Context, LambdaEvent, service_fn};
 use profiler_sdk::{
     DEFAULT_BUDGET, Engine, EngineError, FlushError, Profiler, PutFuture, Receipt, Recorder,
-    Settings, Sink, SinkError, SteeringFuture, schedule_profile_loop,
+    Settings, Sink, SinkError, SteeringFuture,
 };
 use tower::{Service, ServiceExt};
 

@@ -79,8 +79,11 @@ pub(crate) fn run(scenario: &str) {
     }
 }
 
+/// A function, and how much of the work it does.
+type Share = (fn(u64), u64);
+
 /// Each function on a thread of its own, for `rounds` of so many milliseconds.
-fn threads(work: &[(fn(u64), u64)], rounds: u64) {
+fn threads(work: &[Share], rounds: u64) {
     std::thread::scope(|scope| {
         for (function, millis) in work.iter().copied() {
             scope.spawn(move || (0..rounds).for_each(|_| function(millis * MILLI)));

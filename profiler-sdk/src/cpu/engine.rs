@@ -11,10 +11,10 @@ use crate::cpu::handler::{self, Count, counted};
 use crate::cpu::prepare::{self, Unwinder};
 use crate::cpu::profile::{live_labels, profile};
 use crate::cpu::{spawn_hook, threads, watch};
-use crate::cpu_timer::tick_hz;
 use crate::engine::{Engine, EngineError, EngineReport};
 use crate::log::{SampleLog, Sealed};
 use crate::mappings::mappings;
+use crate::tick::tick_hz;
 
 /// Samples the CPU by one kernel timer per thread, into a log.
 ///

@@ -8,6 +8,7 @@
 mod markers;
 mod profile_builder;
 mod symbolize;
+mod timer;
 
 use std::collections::HashMap;
 use std::collections::hash_map::DefaultHasher;
@@ -17,8 +18,10 @@ use std::sync::{Mutex, PoisonError};
 use flambeau_profile::proto::Profile;
 use pprof::{ProfilerGuard, ProfilerGuardBuilder};
 
-use crate::cpu_timer::{CpuTimer, Disposition, sigprof, survive_late_signals, tick_hz};
+use timer::{CpuTimer, Disposition, sigprof, survive_late_signals};
+
 use crate::engine::{Engine, EngineError};
+use crate::tick::tick_hz;
 use markers::{MarkerMap, is_own, want_labels};
 use profile_builder::ProfileBuilder;
 use symbolize::{SourceLine, Symbolizer};

@@ -2,11 +2,15 @@
 
 mod clock;
 mod deliver;
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+mod elsewhere;
 mod govern;
 mod outbox;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod recover;
 mod scratch;
 mod snapshot;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod survive;
 pub(crate) mod worker;
 
@@ -31,6 +35,9 @@ use outbox::Outbox;
 use snapshot::{About, CloseError, Part, Writer};
 use worker::Worker;
 
+#[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
+pub(crate) use elsewhere::Survival;
+#[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(crate) use survive::Survival;
 
 pub use clock::MAX_DELAY;
@@ -355,7 +362,7 @@ fn begin_account(ledger: &'static Ledger, settings: &Settings, survival: Option<
         ledger.init_is_free();
     }
     if let Some(survival) = survival {
-        ledger.keep_in(survival.log());
+        survival.keep(ledger);
     }
 }
 

@@ -1,7 +1,6 @@
 //! Sending what processes of this environment left that were killed.
 
 use std::collections::HashMap;
-use std::path::Path;
 use std::time::Duration;
 
 use flambeau_layout::{Identity, ProfilerNote, SnapshotKey, UnixMillis};
@@ -14,9 +13,7 @@ use super::{Session, scratch};
 use crate::billed::{self, Window};
 use crate::context::Context;
 use crate::cpu::profile::profile;
-use crate::log::{
-    Clock, DeadFile, DeadHalf, DeadLog, LoggedDefinition, Outcome, Sample, find_dead,
-};
+use crate::log::{Clock, DeadFile, DeadHalf, DeadLog, LoggedDefinition, Outcome, find_dead};
 use crate::names::{DefinitionKind, split};
 
 /// How close to its deadline an invocation must have given a sign of life to count as timed

@@ -165,10 +165,10 @@ impl About {
 fn bundle(
     mut encoded: Vec<(ProfileType, Vec<u8>)>,
 ) -> Result<(SnapshotShape, Vec<u8>), CloseError> {
-    if encoded.len() == 1 {
-        if let Some((typ, bytes)) = encoded.pop() {
-            return Ok((SnapshotShape::Single(typ), bytes));
-        }
+    if encoded.len() == 1
+        && let Some((typ, bytes)) = encoded.pop()
+    {
+        return Ok((SnapshotShape::Single(typ), bytes));
     }
     let named: Vec<_> =
         encoded.iter().map(|(typ, bytes)| (format!("{typ}.pb.gz"), bytes.as_slice())).collect();

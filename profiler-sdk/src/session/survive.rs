@@ -1,6 +1,7 @@
 //! What must be on file before a process is killed.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,6 +9,9 @@ use flambeau_layout::{BootId, EnvId};
 use tracing::debug;
 
 use super::scratch;
+use crate::billed::Ledger;
+use crate::cpu::engine::TimerEngine;
+use crate::engine::{Engine, EngineError};
 use crate::log::{Clock, LogOptions, LoggedInvocation, Outcome, SampleLog};
 use crate::mappings::mappings;
 use crate::names;
@@ -22,31 +26,35 @@ pub(crate) struct Survival {
 impl Survival {
     /// A log in the environment's folder; in memory where there is none to be had, so that the
     /// function is profiled all the same.
-    pub(crate) fn begin(settings: &Settings) -> Option<Self> {
+    ///
+    /// # Errors
+    /// [`EngineError`] if there is no memory either.
+    pub(crate) fn begin(settings: &Settings) -> Result<Self, EngineError> {
         let period = 1_000_000_000 / u64::from(settings.hz.max(1));
         let options = LogOptions { period, ..LogOptions::default() };
         let made = SampleLog::create(&scratch::folder(settings), options).or_else(|error| {
             debug!(%error, "samples will not outlive this process");
             SampleLog::anonymous(options)
         });
-        let log = match made {
-            Ok(log) => &*Box::leak(Box::new(log)),
-            Err(error) => {
-                debug!(%error, "no sample log");
-                return None;
-            }
-        };
+        let log = made.map_err(|error| EngineError::Failed(error.to_string()))?;
+        let log: &'static SampleLog = Box::leak(Box::new(log));
         for mapping in mappings() {
             log.map(&mapping);
         }
         names::persist(Box::leak(Box::new(|definition: &names::Definition<'_>| {
             log.define(definition);
         })));
-        Some(Self { log, requests: AtomicU64::new(0) })
+        Ok(Self { log, requests: AtomicU64::new(0) })
     }
 
-    pub(crate) fn log(&self) -> &'static SampleLog {
-        self.log
+    /// The engine that writes the log.
+    pub(crate) fn engine(&self, hz: u32) -> Arc<dyn Engine> {
+        Arc::new(TimerEngine::new(hz, self.log))
+    }
+
+    /// Keeps the account of billed time in the log too.
+    pub(crate) fn keep(&self, ledger: &Ledger) {
+        ledger.keep_in(self.log);
     }
 
     /// Where snapshots are spooled, beside the log.

@@ -56,21 +56,6 @@ pub(crate) fn period(hz: u32) -> Duration {
     Duration::from_micros(1_000_000 / u64::from(hz.max(1)))
 }
 
-/// The most signals per CPU second that the kernel can deliver: it looks at CPU timers on its
-/// tick only, whose length the coarse clock's resolution tells. `None` if it does not.
-pub(crate) fn tick_hz() -> Option<u32> {
-    let mut resolution = MaybeUninit::<libc::timespec>::uninit();
-    // SAFETY: the kernel fills the structure or says that it did not.
-    let resolution = unsafe {
-        if libc::clock_getres(libc::CLOCK_MONOTONIC_COARSE, resolution.as_mut_ptr()) != 0 {
-            return None;
-        }
-        resolution.assume_init()
-    };
-    let nanos = u32::try_from(resolution.tv_nsec).ok().filter(|nanos| *nanos > 0)?;
-    Some(1_000_000_000 / nanos)
-}
-
 /// Sets the timer; what was left of it, if it was armed.
 fn set(interval: Duration, first: Duration) -> Option<Duration> {
     let wanted = libc::itimerval { it_interval: timeval(interval), it_value: timeval(first) };
@@ -144,10 +129,5 @@ mod tests {
     fn periods_are_what_the_kernel_takes() {
         assert_eq!(period(99), Duration::from_micros(10_101));
         assert_eq!(period(0), Duration::from_secs(1));
-    }
-
-    #[test]
-    fn the_tick_is_a_known_one() {
-        assert!([100, 250, 300, 1000].contains(&tick_hz().unwrap()));
     }
 }
