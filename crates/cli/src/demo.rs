@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, ensure};
 use clap::Args;
 use flambeau_fast_slow::{Order, Truth};
-use flambeau_layout::{ProfileType, ServiceName, SnapshotKey};
+use flambeau_layout::{ProfileType, ServiceName, SnapshotKey, archive, snapshot::MAX_TYPES};
 use flambeau_local::{
     ServeOptions, Serving,
     lambda::{Function, ShutdownReason},
@@ -212,11 +212,22 @@ async fn download(url: &str) -> anyhow::Result<Merged> {
     Ok(Merged::from_bytes(&bytes, &Limits::default())?)
 }
 
+/// The CPU profile of a snapshot, which may have several types.
+fn cpu_of(key: &str, bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
+    if !key.ends_with(".zip") {
+        return Ok(bytes.to_vec());
+    }
+    let entries = archive::read(bytes, MAX_TYPES)?;
+    let cpu = entries.into_iter().find(|(name, _)| name == "cpu.pb.gz");
+    Ok(cpu.with_context(|| format!("{key} has no CPU profile"))?.1?)
+}
+
 async fn merge_raw(store: &Store, keys: &[String]) -> anyhow::Result<Merged> {
     const MAX_BYTES: u64 = 32 << 20;
     let mut merger = Merger::new(Limits::default());
     for key in keys {
-        merger.add(&store.get(key, MAX_BYTES).await?.bytes, &AddOptions::default())?;
+        let bytes = store.get(key, MAX_BYTES).await?.bytes;
+        merger.add(&cpu_of(key, &bytes)?, &AddOptions::default())?;
     }
     Ok(merger.finish()?)
 }
