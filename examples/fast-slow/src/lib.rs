@@ -65,7 +65,7 @@ async fn spend(order: Order) -> anyhow::Result<Truth> {
     ensure!(millis <= MAX_MILLIS, "{millis} ms are more than the {MAX_MILLIS} allowed");
     let busy = tokio::task::spawn_blocking(move || {
         let truth = run(millis);
-        ending.map(end);
+        ending.into_iter().for_each(end);
         truth
     });
     busy.await.context("the workload did not end well")
