@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use flambeau_layout::{ProfilerNote, SteeringKey};
-use tracing::{debug, warn};
+use tracing::{Instrument, debug, debug_span, warn};
 
 use crate::billed::{InvocationId, Ledger, Scope, billed_profile, wall_profile};
 use crate::engine::{Engine, EngineReport};
@@ -209,8 +209,13 @@ impl Session {
         Some(ahead.map_or(missing, |ahead| ahead.min(missing)))
     }
 
-    /// Closes a snapshot and writes what waits; the worker's part of [`Session::flush`].
+    /// Closes a snapshot and writes what waits; the worker's part of [`Session::flush`]. By its
+    /// span the account knows what of the work is not the function's.
     async fn close_and_deliver(&self, until: Option<Instant>) -> Result<usize, FlushError> {
+        self.flush_now(until).instrument(debug_span!("flush")).await
+    }
+
+    async fn flush_now(&self, until: Option<Instant>) -> Result<usize, FlushError> {
         let begun = Instant::now();
         self.ledger.iter().for_each(|ledger| ledger.flush_began(ledger.now()));
         let closed = self.close_or_complain();
