@@ -134,7 +134,13 @@ impl Profiler {
     pub async fn stop(&self, limit: Duration) -> Result<usize, FlushError> {
         let flushed = self.flush(limit).await;
         if let Some(session) = self.0.clone() {
-            let stopping = tokio::task::spawn_blocking(move || session.stop());
+            let written = flushed.is_ok();
+            let stopping = tokio::task::spawn_blocking(move || {
+                session.stop();
+                if written {
+                    session.finish();
+                }
+            });
             if let Err(error) = stopping.await {
                 warn!(%error, "the profiler did not stop");
             }

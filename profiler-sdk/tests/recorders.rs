@@ -70,7 +70,8 @@ fn total(profile: &Merged, column: usize) -> i128 {
 async fn every_type_comes_in_one_object() {
     let folder = tempfile::tempdir().unwrap();
     let profiler = Profiler::builder()
-        .service("recorders")
+        // What another run left under this name would be sent too.
+        .service(format!("recorders-{}", std::process::id()))
         .sink(DirectorySink::new(folder.path()))
         .recorder(HeapRecorder::start().unwrap())
         .recorder(MutexRecorder::with_period(Duration::from_nanos(1)).unwrap())

@@ -76,7 +76,8 @@ async fn invoke(profiler: &Profiler) {
 async fn start(folder: &Path) -> Profiler {
     let settings = Settings {
         tenant: "t".parse().unwrap(),
-        service: "s".parse().unwrap(),
+        // What another run left under this name would be sent too.
+        service: format!("s-{}", std::process::id()).parse().unwrap(),
         hz: 100,
         interval: Duration::from_secs(3600),
         steering: false,

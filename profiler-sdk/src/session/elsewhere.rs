@@ -42,6 +42,10 @@ impl Survival {
     pub(crate) fn end_invocations(&self) {
         match *self {}
     }
+
+    pub(crate) fn finish(&self) {
+        match *self {}
+    }
 }
 
 impl Session {

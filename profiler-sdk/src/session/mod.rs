@@ -178,6 +178,14 @@ impl Session {
         self.engine.stop();
     }
 
+    /// The process ends after a flush: if that wrote everything, a next process has nothing to
+    /// look for.
+    pub(crate) fn finish(&self) {
+        if self.delivery.outbox().len() == 0 {
+            self.survival.iter().for_each(Survival::finish);
+        }
+    }
+
     /// Whether sampling has ended for good.
     pub(crate) fn has_stopped(&self) -> bool {
         self.stopped.load(Relaxed)

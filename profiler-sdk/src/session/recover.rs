@@ -21,8 +21,12 @@ use crate::names::{DefinitionKind, split};
 const SIGN_OF_LIFE: Duration = Duration::from_secs(1);
 
 impl Session {
-    /// Puts everything that dead processes left into the outbox, and deletes their logs.
+    /// Puts everything that dead processes left into the outbox, and deletes their logs. Only
+    /// where this process leaves a log too.
     pub(super) fn recover(&self) {
+        if self.survival.is_none() {
+            return;
+        }
         let found = match find_dead(&scratch::folder(&self.settings)) {
             Ok(found) => found,
             Err(error) => return debug!(%error, "what dead processes left cannot be read"),

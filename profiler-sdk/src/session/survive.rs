@@ -81,6 +81,13 @@ impl Survival {
         self.note(Clock::now().mono, None, Outcome::Answered);
     }
 
+    /// Everything is safe elsewhere, and nothing more will be sampled.
+    pub(crate) fn finish(&self) {
+        if let Err(error) = self.log.remove_file() {
+            debug!(%error, "the sample log stays behind");
+        }
+    }
+
     fn note(&self, began: u64, deadline: Option<SystemTime>, outcome: Outcome) {
         let since = deadline.and_then(|deadline| deadline.duration_since(UNIX_EPOCH).ok());
         let deadline = since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX));

@@ -171,8 +171,9 @@ impl Life {
     /// The last flush, and the end of the process where that is ours to bring about.
     async fn end(&self, termination: &Termination) {
         let until = Instant::now() + shutdown::SHUTDOWN_LIMIT;
-        if let Err(error) = self.session.close_and_deliver(Some(until)).await {
-            debug!(%error, "the last flush");
+        match self.session.close_and_deliver(Some(until)).await {
+            Ok(_) => self.session.finish(),
+            Err(error) => debug!(%error, "the last flush"),
         }
         termination.finish();
     }
