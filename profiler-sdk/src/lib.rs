@@ -1,5 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![deny(missing_docs)]
+// Where nothing is sampled, nobody uses what samples would need.
+#![cfg_attr(
+    not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))),
+    allow(dead_code)
+)]
 
 // For our own examples and tests; no part of what is promised.
 #[doc(hidden)]

@@ -12,6 +12,8 @@ mod scratch;
 mod snapshot;
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 mod survive;
+#[cfg(test)]
+mod tests;
 pub(crate) mod worker;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
