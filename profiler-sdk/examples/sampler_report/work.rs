@@ -70,11 +70,7 @@ pub(crate) fn run(scenario: &str) {
             std::thread::spawn(|| first(5 * MILLI / 2)).join().unwrap();
             std::thread::spawn(|| second(5 * MILLI / 2)).join().unwrap();
         }),
-        "libc" => (0..100).for_each(|_| {
-            copies();
-            allocates();
-            sorts();
-        }),
+        "libc" => in_the_c_library(),
         other => panic!("no scenario `{other}`"),
     }
 }
@@ -106,6 +102,18 @@ fn bursts() {
             task.await.unwrap();
         }
     });
+}
+
+/// Turns of lengths that repeat only after long: samples come at the kernel's ticks, and work in
+/// step with those would be seen at the same moments again and again.
+fn in_the_c_library() {
+    let mut dice = 1_u64;
+    for _ in 0..60 {
+        for call in [copies, allocates, sorts] {
+            dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            (0..1 + (dice >> 61)).for_each(|_| call());
+        }
+    }
 }
 
 #[inline(never)]
