@@ -11,7 +11,7 @@ use crate::cpu::{lifetime, timer};
 use crate::engine::{Engine, EngineError, EngineReport};
 use crate::log::{LogError, LogOptions, SampleLog};
 
-/// A [`TimerEngine`] with a log of its own.
+/// A `TimerEngine` with a log of its own.
 pub struct Sampler {
     engine: TimerEngine,
     seq: u64,
