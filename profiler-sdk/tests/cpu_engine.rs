@@ -315,7 +315,8 @@ fn a_forked_child_starts_threads_and_ends() {
         assert_eq!(libc::waitpid(child, &mut status, 0), child);
         status
     };
-    burn(30_000_000);
+    // Long enough for a tick to find it running: what no tick sees, the next snapshot tells.
+    burn(300_000_000);
     sampler.pause();
     assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "{status:#x}");
     let profile = sampler.collect().unwrap().unwrap();
