@@ -36,21 +36,10 @@ fn claim(service: &str, seq: u64, block: &BlockId) -> ClaimRow {
 }
 
 fn row(service: &str, block: &BlockId, time: UnixMillis) -> BlockRow {
-    BlockRow {
-        v: 1,
-        block: block.clone(),
-        tenant: "default".parse().unwrap(),
-        service: service.parse().unwrap(),
-        window: Window::of(Level::Minute, time),
-        tier: 0,
-        snapshots: 1,
-        parts: Vec::new(),
-        label_sets: Vec::new(),
-        more: false,
-        children: Vec::new(),
-        arrivals: Default::default(),
-        written: NOW,
-    }
+    let (tenant, service) = ("default".parse().unwrap(), service.parse().unwrap());
+    let window = Window::of(Level::Minute, time);
+    let empty = BlockRow::empty(tenant, service, window, block.clone());
+    BlockRow { snapshots: 1, written: NOW, ..empty }
 }
 
 fn chunk(service: &str, seqs: std::ops::Range<u64>) -> ChunkCommit {

@@ -19,6 +19,14 @@ pub const MAX_ROW_BYTES: usize = 16 * 1024;
 /// Most label sets a row lists; beyond it says `more`.
 pub const MAX_LABEL_SETS: usize = 64;
 
+/// Most traces a row lists: their places in the segment must leave room for
+/// everything else.
+pub const MAX_TRACES: usize = 16;
+
+/// Digits of an environment's id that a row keeps: enough to tell environments
+/// of one service apart, short enough for a hundred of them.
+pub const INSTANCE_CHARS: usize = 8;
+
 /// A sum over samples: 128 bits, because a pprof's 64 saturate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Total(pub i128);
@@ -103,9 +111,68 @@ pub struct Point {
     /// Snapshots in it.
     #[serde(rename = "n", default = "one", skip_serializing_if = "is_one")]
     pub snapshots: u64,
+    /// Which environment wrote it, a position in [`BlockRow::instances`]; only
+    /// of a single snapshot.
+    #[serde(rename = "e", default, skip_serializing_if = "Option::is_none")]
+    pub instance: Option<u32>,
     /// Totals per sample type.
     #[serde(rename = "v")]
     pub totals: Vec<Total>,
+}
+
+/// What functions did while snapshots were taken, as far as their writers told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Activity {
+    /// Invocations that ended.
+    #[serde(rename = "n", default, skip_serializing_if = "is_zero")]
+    pub invocations: u64,
+    /// Nanoseconds in which an invocation ran; what is no Lambda function counts
+    /// how long its profiles took.
+    #[serde(rename = "ns", default, skip_serializing_if = "is_zero")]
+    pub active_nanos: u64,
+    /// Snapshots whose writers told how many invocations there were.
+    #[serde(rename = "told", default, skip_serializing_if = "is_zero")]
+    pub told: u64,
+}
+
+impl Activity {
+    /// Whether nobody told anything.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Such lists as rows hold them: none at all where nobody told anything.
+    #[must_use]
+    pub fn told_by(sets: Vec<Self>) -> Vec<Self> {
+        if sets.iter().all(Self::is_none) { Vec::new() } else { sets }
+    }
+}
+
+impl std::ops::AddAssign for Activity {
+    fn add_assign(&mut self, other: Self) {
+        self.invocations = self.invocations.saturating_add(other.invocations);
+        self.active_nanos = self.active_nanos.saturating_add(other.active_nanos);
+        self.told = self.told.saturating_add(other.told);
+    }
+}
+
+/// A profile whose samples carry time, kept as it came: folding it into others
+/// would lose what it is for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// Its profile type.
+    pub typ: ProfileType,
+    /// Where its gzip pprof lies.
+    pub at: ObjectRange,
+    /// When it ended, in milliseconds since the window's start.
+    #[serde(rename = "t")]
+    pub offset: i64,
+    /// Nanoseconds from its first sample to its last.
+    #[serde(rename = "ns")]
+    pub nanos: i64,
+    /// Samples that carry time.
+    pub samples: u64,
 }
 
 fn one() -> u64 {
@@ -203,6 +270,19 @@ pub struct BlockRow {
     /// Whether label sets were left out.
     #[serde(default)]
     pub more: bool,
+    /// What its functions did, all label sets together.
+    #[serde(default, skip_serializing_if = "Activity::is_none")]
+    pub activity: Activity,
+    /// The same for each of [`BlockRow::label_sets`], in their order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub set_activity: Vec<Activity>,
+    /// Environments that wrote its snapshots, by the first digits of their ids;
+    /// on rows straight from a merge only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub instances: Vec<String>,
+    /// Timed profiles kept whole; on rows straight from a merge only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub traces: Vec<Trace>,
     /// Blocks rolled up into it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub children: Vec<BlockId>,
@@ -214,6 +294,30 @@ pub struct BlockRow {
 }
 
 impl BlockRow {
+    /// A row of a block that has nothing in it yet.
+    #[must_use]
+    pub fn empty(tenant: TenantId, service: ServiceName, window: Window, block: BlockId) -> Self {
+        Self {
+            v: crate::FORMAT_VERSION,
+            block,
+            tenant,
+            service,
+            window,
+            tier: 0,
+            snapshots: 0,
+            parts: Vec::new(),
+            label_sets: Vec::new(),
+            more: false,
+            activity: Activity::default(),
+            set_activity: Vec::new(),
+            instances: Vec::new(),
+            traces: Vec::new(),
+            children: Vec::new(),
+            arrivals: Arrivals::default(),
+            written: UnixMillis(0),
+        }
+    }
+
     /// The partition that holds a service's rows.
     #[must_use]
     pub fn partition(tenant: &TenantId, service: &ServiceName) -> String {
@@ -238,13 +342,16 @@ impl BlockRow {
         self.parts.iter().find(|part| part.typ == *typ)
     }
 
-    /// Makes the row fit [`MAX_ROW_BYTES`]: first the points grow coarser, then
-    /// label sets are left out and said as `more`.
+    /// Makes the row fit [`MAX_ROW_BYTES`]: first points forget who wrote them,
+    /// then they grow coarser, then label sets are left out and said as `more`.
     ///
     /// # Errors
     /// When names alone outgrow the row.
     pub fn fit(mut self) -> Result<Self, LayoutError> {
         self.keep_label_sets(MAX_LABEL_SETS);
+        if self.json_bytes() > MAX_ROW_BYTES {
+            self.forget_instances();
+        }
         for buckets in buckets_of(self.window.level) {
             if self.json_bytes() <= MAX_ROW_BYTES {
                 return Ok(self);
@@ -272,10 +379,17 @@ impl BlockRow {
             return;
         }
         self.label_sets.truncate(most);
+        self.set_activity.truncate(most);
         self.more = true;
         for part in &mut self.parts {
             part.sets.retain(|(set, _)| *set < most);
         }
+    }
+
+    fn forget_instances(&mut self) {
+        self.instances.clear();
+        let points = self.parts.iter_mut().flat_map(|part| &mut part.points);
+        points.for_each(|point| point.instance = None);
     }
 
     fn coarsen_points(&mut self, buckets: i64) {
@@ -309,6 +423,7 @@ pub fn coarsen(points: &[Point], width: i64) -> Vec<Point> {
             }
             Some(bucket) => {
                 bucket.snapshots += point.snapshots;
+                bucket.instance = bucket.instance.filter(|_| bucket.instance == point.instance);
                 for (sum, total) in bucket.totals.iter_mut().zip(&point.totals) {
                     *sum += *total;
                 }
@@ -324,8 +439,12 @@ mod tests {
     use super::*;
 
     fn row(points: i64, sets: usize, typ: &str) -> BlockRow {
-        let point =
-            |i: i64| Point { offset: i * 7, snapshots: 1, totals: vec![Total(i.into()); 2] };
+        let point = |i: i64| Point {
+            offset: i * 7,
+            snapshots: 1,
+            instance: Some(i as u32),
+            totals: vec![Total(i.into()); 2],
+        };
         let part = TypePart {
             typ: typ.parse().unwrap(),
             at: ObjectRange { key: "segments/t/d/s.zip".into(), offset: 1, len: 2 },
@@ -338,20 +457,16 @@ mod tests {
             points: (0..points).map(point).collect(),
         };
         let label = |i: usize| LabelSet::from([("version".into(), format!("{i:0100}"))]);
+        let window = Window::of(Level::Minute, UnixMillis(1_795_000_000_000));
+        let block = BlockId::from_bytes([7; 16]);
         BlockRow {
-            v: 1,
-            block: BlockId::from_bytes([7; 16]),
-            tenant: "default".parse().unwrap(),
-            service: "s".parse().unwrap(),
-            window: Window::of(Level::Minute, UnixMillis(1_795_000_000_000)),
-            tier: 0,
             snapshots: points as u64,
             parts: vec![part],
             label_sets: (0..sets).map(label).collect(),
-            more: false,
-            children: vec![],
-            arrivals: Arrivals::default(),
-            written: UnixMillis(0),
+            activity: Activity { invocations: 9, active_nanos: 99, told: 1 },
+            set_activity: vec![Activity::default(); sets],
+            instances: (0..points).map(|i| format!("{i:08}")).collect(),
+            ..BlockRow::empty("default".parse().unwrap(), "s".parse().unwrap(), window, block)
         }
     }
 
@@ -367,11 +482,14 @@ mod tests {
     fn rows_fit_by_losing_detail_never_totals() {
         let fitted = row(2000, 500, "cpu").fit().unwrap();
         assert!(serde_json::to_string(&fitted).unwrap().len() <= MAX_ROW_BYTES);
-        assert!(fitted.more);
+        assert!(fitted.more && fitted.instances.is_empty());
+        assert_eq!(fitted.set_activity.len(), fitted.label_sets.len());
+        assert_eq!(fitted.activity.invocations, 9);
         let points: Total = fitted.parts[0].points.iter().map(|point| point.totals[0]).sum();
         assert_eq!(points, Total((0..2000).sum()));
         assert_eq!(fitted.parts[0].totals[1], Total(i128::MAX));
         let whole = row(50, MAX_LABEL_SETS, "cpu").fit().unwrap();
         assert_eq!((whole.label_sets.len(), whole.more), (MAX_LABEL_SETS, false));
+        assert_eq!(whole.instances.len(), 50);
     }
 }

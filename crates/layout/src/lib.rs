@@ -29,7 +29,7 @@ pub mod sort_key;
 pub mod steering;
 pub mod time;
 
-pub use block::{Arrivals, BlockRow, LabelSet, Point, RowState, Total, TypePart};
+pub use block::{Activity, Arrivals, BlockRow, LabelSet, Point, RowState, Total, Trace, TypePart};
 pub use catalogue::ServiceEntry;
 pub use claim::{ClaimRow, Fate};
 pub use ids::{BlockId, BootId, EnvId, Identity, IdentityHash, SegmentId};

@@ -67,6 +67,9 @@ pub struct SnapshotNote {
     /// Nanoseconds in which an invocation ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_nanos: Option<i64>,
+    /// Invocations that ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub invocations: Option<u64>,
     /// Temporality by sample type name, where it differs from what is inferred:
     /// `delta` for a cumulative one that the writer made differences of.
     #[serde(default, with = "by_name", skip_serializing_if = "BTreeMap::is_empty")]

@@ -37,6 +37,7 @@ mod strings;
 mod tables;
 mod tags;
 mod temporality;
+mod timed;
 mod units;
 mod wire;
 
@@ -58,3 +59,4 @@ pub use prune::{OTHER, Pruned};
 pub use selector::{Condition, Matcher, Selector, SelectorError};
 pub use tags::{TagFilter, TagFilterError};
 pub use temporality::{Delta, Temporality, UnknownTemporality};
+pub use timed::{TIME_LABELS, Timed, peek_timed};

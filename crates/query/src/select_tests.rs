@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 use std::collections::BTreeMap;
 
-use flambeau_layout::{Arrivals, BlockRow};
+use flambeau_layout::BlockRow;
 
 use super::*;
 
@@ -101,21 +101,10 @@ struct World {
 impl World {
     fn row(&mut self, window: Window, tier: u8, children: Vec<BlockId>) -> IndexedRow {
         self.blocks += 1;
-        let row = BlockRow {
-            v: 1,
-            block: format!("b{:05}", self.blocks).parse().unwrap(),
-            tenant: "t".parse().unwrap(),
-            service: "s".parse().unwrap(),
-            window,
-            tier,
-            snapshots: 1,
-            parts: vec![],
-            label_sets: vec![],
-            more: false,
-            children,
-            arrivals: Arrivals::default(),
-            written: UnixMillis(0),
-        };
+        let block = format!("b{:05}", self.blocks).parse().unwrap();
+        let (tenant, service) = ("t".parse().unwrap(), "s".parse().unwrap());
+        let empty = BlockRow::empty(tenant, service, window, block);
+        let row = BlockRow { tier, snapshots: 1, children, ..empty };
         IndexedRow { row, state: RowState::Open, covered_by: None }
     }
 

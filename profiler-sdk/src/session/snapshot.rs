@@ -152,6 +152,7 @@ impl About {
             end: Some(self.span.end),
             offset_millis: self.offset_millis,
             active_nanos: i64::try_from(self.span.active.as_nanos()).ok(),
+            invocations: Some(self.span.invocations),
             temporality,
             dropped: self.dropped,
             weight: if self.span.weight > 1 { self.span.weight.into() } else { 0 },

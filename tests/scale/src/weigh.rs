@@ -5,10 +5,11 @@
 use std::collections::HashMap;
 
 use flambeau_layout::{
-    Arrivals, BlockId, BlockRow, BootId, ClaimRow, EnvId, FORMAT_VERSION, Fate, Identity, KeyDate,
-    LabelSet, Level, ObjectRange, Point, RowState, SegmentId, SegmentKey, SnapshotKey,
-    SnapshotShape, SortKey, Total, TypePart, UnixMillis, Window, block::MAX_ROW_BYTES,
+    Activity, BlockId, BlockRow, BootId, ClaimRow, EnvId, Fate, Identity, KeyDate, LabelSet, Level,
+    ObjectRange, Point, RowState, SegmentId, SegmentKey, SnapshotKey, SnapshotShape, SortKey,
+    Total, TypePart, UnixMillis, Window,
     block::buckets_of,
+    block::{INSTANCE_CHARS, MAX_ROW_BYTES},
 };
 use flambeau_pipeline::compact::{plan::Job, row_of};
 use flambeau_store::{IndexedRow, claim_bytes, row_bytes};
@@ -162,11 +163,17 @@ fn row(kind: Kind, window: Window, offsets: &[i64], block: BlockId) -> BlockRow 
         date: KeyDate::of(window.start),
         segment: SegmentId::from_bytes([7; 16]),
     };
+    let is_merged = kind.children == 0 && kind.level == Level::Minute;
+    let snapshots = scale.unsigned_abs() as u64;
     let part = |(typ, samples, gauges): &Measured| {
         let totals =
             |times: i128| samples.iter().map(|(_, total)| Total(total * scale * times)).collect();
-        let snapshots = scale.unsigned_abs() as u64;
-        let point = |offset: &i64| Point { offset: *offset, snapshots, totals: totals(1) };
+        let point = |(n, offset): (usize, &i64)| Point {
+            offset: *offset,
+            snapshots,
+            instance: is_merged.then_some(n as u32),
+            totals: totals(1),
+        };
         TypePart {
             typ: parsed(typ),
             at: ObjectRange { key: at.to_string(), offset: 1_234_567, len: 23_456 },
@@ -176,33 +183,30 @@ fn row(kind: Kind, window: Window, offsets: &[i64], block: BlockId) -> BlockRow 
             snapshots: snapshots * offsets.len() as u64,
             undifferenced: 0,
             sets: (0..kind.sets).map(|set| (set, snapshots)).collect(),
-            points: offsets.iter().map(point).collect(),
+            points: offsets.iter().enumerate().map(point).collect(),
         }
+    };
+    let instances = 0..if is_merged { offsets.len() } else { 0 };
+    let activity = Activity {
+        invocations: snapshots * 90,
+        active_nanos: snapshots * 60_000_000_000,
+        told: snapshots,
     };
     BlockRow {
         parts: TYPES.iter().map(part).collect(),
         label_sets: (0..kind.sets).map(labels).collect(),
+        activity,
+        set_activity: vec![activity; kind.sets],
+        // Every snapshot by an environment of its own is the heaviest there is.
+        instances: instances.map(|n| format!("{n:0width$x}", width = INSTANCE_CHARS)).collect(),
         ..bare(window, 0, offsets.len() as u64, block)
     }
 }
 
 /// A row without profiles.
 pub(crate) fn bare(window: Window, tier: u8, snapshots: u64, block: BlockId) -> BlockRow {
-    BlockRow {
-        v: FORMAT_VERSION,
-        block,
-        tenant: parsed(TENANT),
-        service: parsed(SERVICE),
-        window,
-        tier,
-        snapshots,
-        parts: Vec::new(),
-        label_sets: Vec::new(),
-        more: false,
-        children: Vec::new(),
-        arrivals: Arrivals::default(),
-        written: window.end(),
-    }
+    let empty = BlockRow::empty(parsed(TENANT), parsed(SERVICE), window, block);
+    BlockRow { tier, snapshots, written: window.end(), ..empty }
 }
 
 /// Labels as the SDK sends them.

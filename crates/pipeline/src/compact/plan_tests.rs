@@ -1,5 +1,5 @@
 #![allow(clippy::unwrap_used)]
-use flambeau_layout::{Arrivals, ObjectRange, RowState, Total, TypePart};
+use flambeau_layout::{ObjectRange, RowState, Total, TypePart};
 
 use super::*;
 
@@ -26,20 +26,12 @@ fn row(n: usize, level: Level, offset: i64) -> IndexedRow {
         points: vec![],
     };
     let window = Window::of(level, UnixMillis(T0 + offset));
+    let (tenant, service) = ("t".parse().unwrap(), "s".parse().unwrap());
     let row = BlockRow {
-        v: 1,
-        block: id(n),
-        tenant: "t".parse().unwrap(),
-        service: "s".parse().unwrap(),
-        window,
-        tier: 0,
         snapshots: 1,
         parts: vec![part],
-        label_sets: vec![],
-        more: false,
-        children: vec![],
-        arrivals: Arrivals::default(),
         written: window.end(),
+        ..BlockRow::empty(tenant, service, window, id(n))
     };
     IndexedRow { row, state: RowState::Open, covered_by: None }
 }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use flambeau_layout::{
-    Arrivals, BlockId, BlockRow, FORMAT_VERSION, LabelSet, Level, MergedKey, ObjectRange, Point,
-    ProfileType, Total, TypePart, UnixMillis, Window,
+    Activity, Arrivals, BlockId, BlockRow, FORMAT_VERSION, LabelSet, Level, MergedKey, ObjectRange,
+    Point, ProfileType, Total, TypePart, UnixMillis, Window,
     block::{buckets_of, coarsen},
 };
 use sha2::{Digest, Sha256};
@@ -53,22 +53,28 @@ pub(super) fn unite(
         };
         unite_type(typ, at.to_string(), job.into, children, &places)
     };
-    let mut arrivals = Arrivals::default();
-    children.iter().for_each(|row| arrivals += row.arrivals);
+    let (mut arrivals, mut activity) = (Arrivals::default(), Activity::default());
+    let mut set_activity = vec![Activity::default(); label_sets.len()];
+    for (row, places) in children.iter().zip(&places) {
+        arrivals += row.arrivals;
+        activity += row.activity;
+        for (place, told) in places.iter().zip(&row.set_activity) {
+            set_activity[*place] += *told;
+        }
+    }
+    let (tenant, service) = (first.tenant.clone(), first.service.clone());
     Some(BlockRow {
-        v: FORMAT_VERSION,
-        tenant: first.tenant.clone(),
-        service: first.service.clone(),
-        window: job.into,
         tier: job.tier,
         snapshots: children.iter().map(|row| row.snapshots).sum(),
         parts: types_of(children).into_iter().map(typed).collect(),
         label_sets,
         more: children.iter().any(|row| row.more),
+        activity,
+        set_activity: Activity::told_by(set_activity),
         children: children.iter().map(|row| row.block.clone()).collect(),
         arrivals,
         written: now,
-        block,
+        ..BlockRow::empty(tenant, service, job.into, block)
     })
 }
 
@@ -124,7 +130,8 @@ fn unite_type(
             }
         }
         let shift = row.window.start.0 - into.start.0;
-        let moved = |point: &Point| Point { offset: point.offset + shift, ..point.clone() };
+        let moved =
+            |point: &Point| Point { offset: point.offset + shift, instance: None, ..point.clone() };
         united.points.extend(part.points.iter().map(moved));
     }
     united.sets = sets.into_iter().collect();

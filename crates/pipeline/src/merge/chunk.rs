@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use bytes::Bytes;
 use flambeau_layout::{
-    Arrivals, Identity, LabelSet, ObjectRange, Point, ProfileType, SnapshotKey, SnapshotNote,
-    Total, TypePart, UnixMillis, Window,
+    Activity, Arrivals, Identity, LabelSet, ObjectRange, Point, ProfileType, SnapshotKey,
+    SnapshotNote, Total, Trace, TypePart, UnixMillis, Window,
+    block::{INSTANCE_CHARS, MAX_TRACES},
 };
-use flambeau_profile::{AddOptions, Header, Limits, MergeError, Merger, ValueType};
+use flambeau_profile::{AddOptions, Header, Limits, MergeError, Merger, TIME_LABELS, ValueType};
 use flambeau_store::MAX_TRANSACTION_ITEMS;
 
 use super::{
@@ -30,6 +32,11 @@ pub fn chunk_fits(snapshots: usize, rows: usize, point_values: usize) -> bool {
     snapshots + rows <= MAX_TRANSACTION_ITEMS && few_points
 }
 
+const _: () = assert!(
+    flambeau_layout::snapshot::MAX_TYPES <= MAX_TRACES,
+    "a snapshot by itself must fit, though all of its profiles be timed"
+);
+
 /// A snapshot ready to be merged.
 pub(super) struct Member {
     pub(super) key: SnapshotKey,
@@ -50,6 +57,28 @@ impl Member {
     fn point_values(&self) -> usize {
         self.parts.iter().map(|part| part.header.sample_types.len()).sum()
     }
+
+    fn traces(&self) -> usize {
+        self.parts.iter().filter(|part| part.timed.is_some()).count()
+    }
+
+    /// What its functions did, by its note, as many times as its values count;
+    /// what is no Lambda function did something for as long as its longest
+    /// profile took.
+    fn activity(&self) -> Activity {
+        let took = self.parts.iter().map(|part| part.header.duration_nanos).max().unwrap_or(0);
+        let active = u64::try_from(self.note.active_nanos.unwrap_or(took)).unwrap_or(0);
+        let weight = self.note.weight.max(1);
+        Activity {
+            invocations: self.note.invocations.unwrap_or(0).saturating_mul(weight),
+            active_nanos: active.saturating_mul(weight),
+            told: u64::from(self.note.invocations.is_some()),
+        }
+    }
+
+    fn instance(&self) -> String {
+        self.key.identity.env.as_str().chars().take(INSTANCE_CHARS).collect()
+    }
 }
 
 /// Snapshots being merged.
@@ -60,6 +89,7 @@ pub(super) struct Chunk {
     shapes: BTreeMap<ProfileType, Shape>,
     blocks: BTreeMap<Window, OpenBlock>,
     point_values: usize,
+    traces: usize,
 }
 
 /// What must agree for two profiles to merge.
@@ -84,6 +114,9 @@ struct OpenBlock {
     arrivals: Arrivals,
     types: BTreeMap<ProfileType, OpenType>,
     label_sets: Vec<LabelSet>,
+    set_activity: Vec<Activity>,
+    instances: Vec<String>,
+    traces: Vec<MergedTrace>,
 }
 
 struct OpenType {
@@ -105,9 +138,19 @@ pub(super) struct MergedBlock {
     pub(super) snapshots: u64,
     pub(super) arrivals: Arrivals,
     pub(super) label_sets: Vec<LabelSet>,
+    pub(super) set_activity: Vec<Activity>,
+    pub(super) instances: Vec<String>,
     pub(super) types: Vec<MergedType>,
+    pub(super) traces: Vec<MergedTrace>,
     /// Claims of the snapshots in it.
     pub(super) covers: Vec<Identity>,
+}
+
+/// A timed profile that goes into a segment as it came.
+pub(super) struct MergedTrace {
+    /// Its place in the row; where it lies is known once the segment is packed.
+    pub(super) trace: Trace,
+    pub(super) bytes: Bytes,
 }
 
 /// One profile of a merged block.
@@ -126,6 +169,7 @@ impl Chunk {
             shapes: BTreeMap::new(),
             blocks: BTreeMap::new(),
             point_values: 0,
+            traces: 0,
         }
     }
 
@@ -144,11 +188,12 @@ impl Chunk {
             })
     }
 
-    /// Whether its claim, its row and its points still fit.
+    /// Whether its claim, its row, its points and its traces still fit.
     pub(super) fn has_room(&self, member: &Member) -> bool {
         let new_row = usize::from(!self.blocks.contains_key(&member.window));
         let values = self.point_values + member.point_values();
         chunk_fits(self.members.len() + 1, self.blocks.len() + new_row, values)
+            && self.traces + member.traces() <= MAX_TRACES
     }
 
     /// Merges a snapshot in; answers its entries that could not be. Nothing of
@@ -157,19 +202,27 @@ impl Chunk {
         &mut self,
         member: Member,
     ) -> Result<Vec<Parked>, Box<(SnapshotKey, Parked)>> {
+        let (activity, instance) = (member.activity(), member.instance());
         let Member { key, window, end, arrivals, note, parts, mut bad_entries, size } = member;
         let block = self.blocks.entry(window).or_default();
-        let set = block.set_of(&note.labels);
-        let offset = end.0 - window.start.0;
+        let place = Place {
+            set: place_of(&note.labels, &block.label_sets),
+            instance: place_of(&instance, &block.instances),
+            offset: end.0 - window.start.0,
+        };
         let mut merged = 0;
         for part in parts {
             let typ = part.typ.clone();
             let columns = Columns::of(&part.header, &note, key.identity.seq);
-            match block.add(&part, &note, &columns, (set, offset), &self.limits) {
+            match block.add(&part, &note, &columns, place, &self.limits) {
                 Ok(values) => {
                     merged += 1;
                     self.point_values += values;
                     self.shapes.entry(typ).or_insert_with(|| Shape::of(&part, &columns));
+                    if let Some(trace) = part.into_trace(place.offset) {
+                        self.traces += 1;
+                        block.traces.push(trace);
+                    }
                 }
                 Err(error) => {
                     let parked = park_of(&key, &error).sized(size);
@@ -180,8 +233,13 @@ impl Chunk {
         if merged > 0 {
             block.snapshots += 1;
             block.arrivals += arrivals;
-            if set == block.label_sets.len() {
+            if place.set == block.label_sets.len() {
                 block.label_sets.push(note.labels);
+                block.set_activity.push(Activity::default());
+            }
+            block.set_activity[place.set] += activity;
+            if place.instance == block.instances.len() {
+                block.instances.push(instance);
             }
             self.members.push((key, window));
             return Ok(bad_entries);
@@ -222,23 +280,48 @@ fn park_of(key: &SnapshotKey, error: &MergeError) -> Parked {
     Parked::new(key, reason, error.to_string())
 }
 
-impl OpenBlock {
-    /// Where these labels stand, or will stand once a snapshot has them.
-    fn set_of(&self, labels: &LabelSet) -> usize {
-        let found = self.label_sets.iter().position(|set| set == labels);
-        found.unwrap_or(self.label_sets.len())
-    }
+/// Where one of a snapshot's profiles belongs.
+#[derive(Clone, Copy)]
+struct Place {
+    /// Among the block's label sets.
+    set: usize,
+    /// Among its instances.
+    instance: usize,
+    /// Milliseconds since the window's start.
+    offset: i64,
+}
 
+/// Where this stands, or will stand once a snapshot has it.
+fn place_of<T: PartialEq>(one: &T, among: &[T]) -> usize {
+    among.iter().position(|other| other == one).unwrap_or(among.len())
+}
+
+impl Part {
+    /// What is kept of a timed profile beside its part of the merge.
+    fn into_trace(self, offset: i64) -> Option<MergedTrace> {
+        let timed = self.timed?;
+        let at = ObjectRange { key: String::new(), offset: 0, len: 0 };
+        let (nanos, samples) = (timed.nanos(), timed.samples);
+        let trace = Trace { typ: self.typ, at, offset, nanos, samples };
+        Some(MergedTrace { trace, bytes: self.bytes })
+    }
+}
+
+impl OpenBlock {
     fn add(
         &mut self,
         part: &Part,
         note: &SnapshotNote,
         columns: &Columns,
-        (set, offset): (usize, i64),
+        place: Place,
         limits: &Limits,
     ) -> Result<usize, MergeError> {
-        let labels: Vec<(&str, &str)> =
+        let mut labels: Vec<(&str, &str)> =
             note.labels.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        if part.timed.is_some() {
+            // Samples that differ by their moment only are one from here on.
+            labels.extend(TIME_LABELS.map(|name| (name, "")));
+        }
         let mut fresh = None;
         let open = match self.types.get_mut(&part.typ) {
             Some(open) => open,
@@ -247,7 +330,7 @@ impl OpenBlock {
         let options = AddOptions { labels: &labels, drop_columns: &columns.dropped };
         let added = open.merger.add(&part.bytes, &options)?;
         let values = added.totals.len();
-        open.count(added.totals.into_iter().map(Total).collect(), columns, (set, offset));
+        open.count(added.totals.into_iter().map(Total).collect(), columns, place);
         if let Some(open) = fresh {
             self.types.insert(part.typ.clone(), open);
         }
@@ -260,6 +343,9 @@ impl OpenBlock {
             snapshots: self.snapshots,
             arrivals: self.arrivals,
             label_sets: self.label_sets,
+            set_activity: self.set_activity,
+            instances: self.instances,
+            traces: self.traces,
             types: self.types.into_values().map(OpenType::finish).collect(),
             covers,
         }
@@ -283,12 +369,14 @@ impl OpenType {
         Self { merger: Merger::new(*limits), part, sets: BTreeMap::new() }
     }
 
-    fn count(&mut self, totals: Vec<Total>, columns: &Columns, (set, offset): (usize, i64)) {
+    fn count(&mut self, totals: Vec<Total>, columns: &Columns, place: Place) {
+        let Place { set, instance, offset } = place;
         let part = &mut self.part;
         part.snapshots += 1;
         part.undifferenced += u64::from(!columns.dropped.is_empty());
         part.totals.iter_mut().zip(&totals).for_each(|(sum, total)| *sum += *total);
-        part.points.push(Point { offset, snapshots: 1, totals });
+        let instance = u32::try_from(instance).ok();
+        part.points.push(Point { offset, snapshots: 1, instance, totals });
         *self.sets.entry(set).or_default() += 1;
     }
 

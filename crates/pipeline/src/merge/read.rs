@@ -5,7 +5,7 @@ use flambeau_layout::{
     Arrivals, Level, Note, NoteError, ParkReason, ProfileType, SnapshotKey, SnapshotNote,
     SnapshotShape, UnixMillis, Window, archive, snapshot::MAX_TYPES,
 };
-use flambeau_profile::{Header, Limits, peek};
+use flambeau_profile::{DecodeError, Header, Limits, Timed, peek_timed};
 use flambeau_store::{ErrorKind, Got, Store};
 
 use super::{MAX_AGE_MILLIS, MAX_OBJECT_BYTES, MergeOptions, chunk::Member, park::Parked};
@@ -39,6 +39,15 @@ pub(super) struct Part {
     pub(super) typ: ProfileType,
     pub(super) bytes: Bytes,
     pub(super) header: Header,
+    /// Set where its samples carry time.
+    pub(super) timed: Option<Timed>,
+}
+
+impl Part {
+    fn of(typ: ProfileType, bytes: Bytes, limits: &Limits) -> Result<Self, DecodeError> {
+        let (header, timed) = peek_timed(&bytes, limits)?;
+        Ok(Self { typ, bytes, header, timed })
+    }
 }
 
 /// Fetches and takes apart the snapshot at `key`, unless it is large.
@@ -100,8 +109,8 @@ type Apart = (Vec<Part>, Vec<Parked>);
 fn take_apart(key: &SnapshotKey, bytes: &Bytes, limits: &Limits) -> Result<Apart, Parked> {
     match &key.shape {
         SnapshotShape::Single(typ) => {
-            let header = peek(bytes, limits).map_err(|error| Parked::decode(key, &error))?;
-            Ok((vec![Part { typ: typ.clone(), bytes: bytes.clone(), header }], Vec::new()))
+            let part = Part::of(typ.clone(), bytes.clone(), limits);
+            Ok((vec![part.map_err(|error| Parked::decode(key, &error))?], Vec::new()))
         }
         SnapshotShape::Zip => unzip(key, bytes, limits),
     }
@@ -147,8 +156,7 @@ fn entry_part(
     })?;
     let content = content
         .map_err(|error| Parked::new(key, ParkReason::Truncated, format!("zip entry: {error}")))?;
-    let header = peek(&content, limits).map_err(|error| Parked::decode(key, &error))?;
-    Ok(Part { typ, bytes: content.into(), header })
+    Part::of(typ, content.into(), limits).map_err(|error| Parked::decode(key, &error))
 }
 
 /// The note of a snapshot stands in each of its profiles; the first speaks.

@@ -2,8 +2,8 @@
 
 use bytes::Bytes;
 use flambeau_layout::{
-    BlockId, BlockNote, BlockRow, ClaimRow, FORMAT_VERSION, Fate, Identity, KeyDate, Note,
-    ObjectRange, SegmentId, SegmentKey, SnapshotKey, TenantId, TypePart, Window, archive,
+    Activity, BlockId, BlockNote, BlockRow, ClaimRow, Fate, Identity, KeyDate, Note, ObjectRange,
+    SegmentId, SegmentKey, SnapshotKey, TenantId, TypePart, Window, archive,
 };
 use flambeau_profile::DEFAULT_LEVEL;
 use flambeau_store::{ChunkCommit, ErrorKind, Store, StoreError};
@@ -22,7 +22,39 @@ pub(super) struct Commit {
 
 struct Draft {
     row: BlockRow,
+    /// The merged profiles, in the order of the row's parts.
     blobs: Vec<Vec<u8>>,
+    /// Those kept whole, in the order of the row's traces.
+    traces: Vec<Bytes>,
+}
+
+impl Draft {
+    fn bytes(&self) -> usize {
+        let (merged, whole) = (self.blobs.iter(), self.traces.iter());
+        merged.map(Vec::len).sum::<usize>() + whole.map(Bytes::len).sum::<usize>()
+    }
+
+    /// What it brings into a segment: names and contents, in the order of
+    /// [`Draft::places`].
+    fn take_entries(&mut self) -> Vec<(String, Bytes)> {
+        let row = &self.row;
+        let merged = row.parts.iter().zip(self.blobs.drain(..)).map(|(part, blob)| {
+            (format!("{}/{}.pb.gz", row.block, part.typ.encoded()), Bytes::from(blob))
+        });
+        let whole = self
+            .traces
+            .drain(..)
+            .enumerate()
+            .map(|(n, bytes)| (format!("{}/trace-{n}.pb.gz", row.block), bytes));
+        merged.chain(whole).collect()
+    }
+
+    /// Where its entries are said to lie.
+    fn places(&mut self) -> impl Iterator<Item = &mut ObjectRange> {
+        let BlockRow { parts, traces, .. } = &mut self.row;
+        let merged = parts.iter_mut().map(|part| &mut part.at);
+        merged.chain(traces.iter_mut().map(|trace| &mut trace.at))
+    }
 }
 
 /// Bytes of profiles after which a segment is put, and another begun: what a
@@ -61,8 +93,7 @@ impl Segment {
         options: &MergeOptions,
     ) -> Result<(), Unencodable> {
         let draft = draft_chunk(&self.key, self.chunks.len(), chunk, options)?;
-        let blobs = draft.blocks.iter().flat_map(|block| &block.blobs);
-        self.bytes += blobs.map(Vec::len).sum::<usize>();
+        self.bytes += draft.blocks.iter().map(Draft::bytes).sum::<usize>();
         self.chunks.push(draft);
         Ok(())
     }
@@ -141,7 +172,7 @@ fn draft_block(
     block: MergedBlock,
     options: &MergeOptions,
 ) -> Result<Draft, Unencodable> {
-    let MergedBlock { window, snapshots, arrivals, label_sets, types, covers } = block;
+    let MergedBlock { window, snapshots, arrivals, label_sets, types, covers, .. } = block;
     let (tenant, service) = (of.identity.tenant.clone(), of.identity.service.clone());
     let note = BlockNote {
         block: id.clone(),
@@ -161,22 +192,23 @@ fn draft_block(
         parts.push(part);
         blobs.push(blob);
     }
+    let mut activity = Activity::default();
+    block.set_activity.iter().for_each(|told| activity += *told);
+    let (traces, whole): (Vec<_>, Vec<_>) =
+        block.traces.into_iter().map(|merged| (merged.trace, merged.bytes)).unzip();
     let row = BlockRow {
-        v: FORMAT_VERSION,
-        block: id,
-        tenant,
-        service,
-        window,
-        tier: 0,
         snapshots,
         parts,
         label_sets,
-        more: false,
-        children: Vec::new(),
+        activity,
+        set_activity: Activity::told_by(block.set_activity),
+        instances: block.instances,
+        traces,
         arrivals,
         written: options.now,
+        ..BlockRow::empty(tenant, service, window, id)
     };
-    Ok(Draft { row, blobs })
+    Ok(Draft { row, blobs, traces: whole })
 }
 
 fn encode_type(note: &BlockNote, merged: MergedType) -> Result<(TypePart, Vec<u8>), Unencodable> {
@@ -194,18 +226,13 @@ fn encode_type(note: &BlockNote, merged: MergedType) -> Result<(TypePart, Vec<u8
 }
 
 fn pack(key: &SegmentKey, chunks: &mut [ChunkDraft]) -> Result<Vec<u8>, archive::ArchiveError> {
-    let mut entries: Vec<(String, Vec<u8>)> = Vec::new();
-    for draft in chunks.iter_mut().flat_map(|chunk| &mut chunk.blocks) {
-        for (part, blob) in draft.row.parts.iter().zip(draft.blobs.drain(..)) {
-            entries.push((format!("{}/{}.pb.gz", draft.row.block, part.typ.encoded()), blob));
-        }
-    }
-    let named = entries.iter().map(|(name, blob)| (name.as_str(), blob.as_slice()));
+    let blocks = chunks.iter_mut().flat_map(|chunk| &mut chunk.blocks);
+    let entries: Vec<(String, Bytes)> = blocks.flat_map(Draft::take_entries).collect();
+    let named = entries.iter().map(|(name, bytes)| (name.as_str(), bytes.as_ref()));
     let (bytes, written) = archive::write(named)?;
     let blocks = chunks.iter_mut().flat_map(|chunk| &mut chunk.blocks);
-    let parts = blocks.flat_map(|draft| &mut draft.row.parts);
-    for (part, written) in parts.zip(written) {
-        part.at = ObjectRange { key: key.to_string(), offset: written.offset, len: written.len };
+    for (at, written) in blocks.flat_map(Draft::places).zip(written) {
+        *at = ObjectRange { key: key.to_string(), offset: written.offset, len: written.len };
     }
     Ok(bytes)
 }
