@@ -7,6 +7,8 @@
 
 use std::io::Write;
 
+use flambeau_profile::nanos_in;
+
 use crate::{
     error::ViewError,
     folded::OTHER,
@@ -15,16 +17,9 @@ use crate::{
     tree::{Cut, Tree},
 };
 
-/// Thousandths of a microsecond, the unit of trace events, in one of `unit`;
-/// what is no time has a microsecond for each.
-fn nanos_per(unit: &str) -> u64 {
-    match unit {
-        "nanoseconds" => 1,
-        "milliseconds" => 1_000_000,
-        "seconds" => 1_000_000_000,
-        _ => 1_000,
-    }
-}
+/// Thousandths of a microsecond, the unit of trace events, in one of what is no
+/// time.
+const UNTIMED: u64 = 1_000;
 
 /// Writes the heaviest nodes of one sample type's call tree.
 ///
@@ -39,7 +34,7 @@ pub fn chrome(
 ) -> Result<(), ViewError> {
     let tree = Tree::of(stacks, column, cut)?;
     let measure = stacks.measure(column);
-    let scale = nanos_per(&measure.unit);
+    let scale = nanos_in(&measure.unit).unwrap_or(UNTIMED);
     let thread = shown_name(&measure.to_string());
     let text = |text: &str| serde_json::to_string(text);
     write!(out, "{{\"displayTimeUnit\":\"ns\",\"otherData\":{{\"exporter\":\"flambeau\",")?;

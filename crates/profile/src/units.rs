@@ -73,9 +73,24 @@ pub(crate) fn scale(value: i64, from: &str, to: &str) -> (f64, String) {
     (value as f64, unit.to_owned())
 }
 
+/// Nanoseconds in one of a unit; `None` for what is no time.
+#[must_use]
+pub fn nanos_in(unit: &str) -> Option<u64> {
+    let (_, size) = SORTS[1].find(unit)?;
+    Some(size as u64)
+}
+
 #[cfg(test)]
 mod tests {
-    use super::scale;
+    use super::{nanos_in, scale};
+
+    #[test]
+    fn only_times_have_nanoseconds() {
+        let units = ["nanoseconds", "ns", "microseconds", "milliseconds", "seconds", "hours"];
+        let known = [1, 1, 1_000, 1_000_000, 1_000_000_000, 3_600_000_000_000].map(Some);
+        assert_eq!(units.map(nanos_in), known);
+        assert_eq!(["bytes", "count", ""].map(nanos_in), [None; 3]);
+    }
 
     #[test]
     fn converts_within_a_sort() {

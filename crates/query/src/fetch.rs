@@ -1,12 +1,12 @@
-//! From a plan to one merged profile: blocks fetched side by side, merged in
-//! order.
+//! From a plan to one merged profile, or to several groups of them: blocks
+//! fetched side by side, merged in order.
 
 use flambeau_layout::{Level, UnixMillis};
 use flambeau_profile::{AddOptions, Limits, Merged, Merger};
 use flambeau_store::Store;
 use futures::{StreamExt, TryStreamExt};
 
-use crate::plan::{Plan, QueryError, Selection, plan_at};
+use crate::plan::{Grain, Plan, QueryError, Selection, plan_at};
 
 /// Blocks fetched at the same time.
 pub const FETCHES: usize = 16;
@@ -30,6 +30,62 @@ pub async fn fetch(store: &Store, plan: &Plan, limits: &Limits) -> Result<Merged
     merger.finish().map_err(QueryError::Merge)
 }
 
+/// Some blocks of a plan, merged.
+pub struct Group {
+    /// Its blocks.
+    pub plan: Plan,
+    /// Their profile.
+    pub profile: Merged,
+}
+
+/// Reads the blocks of a plan as at most `most` profiles of consecutive blocks,
+/// with about as many snapshots each: what differs between them is how much such
+/// a profile varies by itself.
+///
+/// # Errors
+/// As [`fetch`].
+pub async fn groups(
+    store: &Store,
+    plan: &Plan,
+    most: usize,
+    limits: &Limits,
+) -> Result<Vec<Group>, QueryError> {
+    let mut groups = Vec::new();
+    for plan in plan.parted(most) {
+        let profile = fetch(store, &plan, limits).await?;
+        groups.push(Group { plan, profile });
+    }
+    Ok(groups)
+}
+
+impl Plan {
+    /// This plan in at most `most` parts of consecutive blocks.
+    #[must_use]
+    pub fn parted(&self, most: usize) -> Vec<Plan> {
+        let share = self.snapshots().div_ceil(most.max(1) as u64).max(1);
+        let mut parts: Vec<Plan> = Vec::new();
+        let (mut before, mut open) = (0, None);
+        for row in &self.blocks {
+            let place = before / share;
+            if open != Some(place) {
+                open = Some(place);
+                parts.push(Plan { blocks: Vec::new(), left_out: 0, ..self.without_blocks() });
+            }
+            before += row.part(&self.typ).map_or(0, |part| part.snapshots);
+            if let Some(part) = parts.last_mut() {
+                part.blocks.push(row.clone());
+            }
+        }
+        parts
+    }
+
+    fn without_blocks(&self) -> Plan {
+        let Plan { asked, range, from_level, until_level, ref typ, .. } = *self;
+        let (typ, blocks) = (typ.clone(), Vec::new());
+        Plan { asked, range, from_level, until_level, blocks, typ, left_out: 0 }
+    }
+}
+
 /// Plans and reads. An object that has gone meanwhile makes a new plan: first
 /// the same, for a block that was just rolled up and forgotten; then with edges
 /// of coarser levels, for one whose row outlived it.
@@ -45,7 +101,7 @@ pub async fn read(
     let mut attempts = [Level::Minute].into_iter().chain(Level::ALL);
     let mut finest = Level::Minute;
     loop {
-        let plan = plan_at(store, selection, now, finest).await?;
+        let plan = plan_at(store, selection, now, Grain::edges(finest)).await?;
         match (fetch(store, &plan, limits).await, attempts.next()) {
             (Ok(merged), _) => return Ok((plan, merged)),
             (Err(QueryError::Store(error)), Some(coarser)) if error.may_be_missing() => {

@@ -1,8 +1,10 @@
 //! From a selection to the blocks that answer it, by index rows alone.
 
+use std::collections::HashSet;
+
 use flambeau_layout::{
     BlockId, BlockRow, Level, ProfileType, RowState, ServiceName, TenantId, Total, TypePart,
-    UnixMillis,
+    UnixMillis, lifetime::finest_kept,
 };
 use flambeau_store::{ErrorKind, Store, StoreError};
 
@@ -29,6 +31,14 @@ pub enum QueryError {
         /// The range asked for, rounded.
         range: Range,
         /// What to do about it.
+        hint: &'static str,
+    },
+    /// More than can be told apart.
+    #[error("{} to {} is too wide: {hint}", range.from, range.until)]
+    TooWide {
+        /// The range asked for, rounded.
+        range: Range,
+        /// How to narrow it.
         hint: &'static str,
     },
     /// No such block.
@@ -72,8 +82,47 @@ pub struct Selection {
     pub range: Range,
 }
 
+impl Selection {
+    /// That nothing is held for it.
+    pub(crate) fn nothing(&self, range: Range) -> QueryError {
+        let Self { service, typ, .. } = self.clone();
+        let hint = "widen the range, or look at / for what there is";
+        QueryError::Nothing { service, typ, range, hint }
+    }
+}
+
+/// How fine and how coarse the blocks of a plan may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Grain {
+    /// Edges are rounded to windows of no finer level.
+    pub finest: Level,
+    /// No block is of a coarser level: time is told apart by its windows, and
+    /// the number of blocks grows with the range.
+    pub coarsest: Level,
+}
+
+impl Default for Grain {
+    fn default() -> Self {
+        Self { finest: Level::Minute, coarsest: Level::Month }
+    }
+}
+
+impl Grain {
+    /// As fine as can be, in windows of at most `coarsest`.
+    #[must_use]
+    pub fn at_most(coarsest: Level) -> Self {
+        Self { coarsest, ..Self::default() }
+    }
+
+    /// With edges of no finer level.
+    #[must_use]
+    pub fn edges(finest: Level) -> Self {
+        Self { finest, ..Self::default() }
+    }
+}
+
 /// The blocks that answer a selection.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// The range asked for.
     pub asked: Range,
@@ -139,10 +188,11 @@ impl Plan {
 /// # Errors
 /// [`QueryError::Nothing`] when there are none, or when the store fails.
 pub async fn plan(store: &Store, selection: &Selection) -> Result<Plan, QueryError> {
-    plan_at(store, selection, jiff::Timestamp::now().into(), Level::Minute).await
+    plan_at(store, selection, jiff::Timestamp::now().into(), Grain::default()).await
 }
 
-/// As [`plan`], at a given time, and with edges not finer than `finest`.
+/// As [`plan`], at a given time, of blocks as fine and as coarse as `grain` has
+/// them.
 ///
 /// # Errors
 /// As [`plan`].
@@ -150,20 +200,15 @@ pub async fn plan_at(
     store: &Store,
     selection: &Selection,
     now: UnixMillis,
-    finest: Level,
+    grain: Grain,
 ) -> Result<Plan, QueryError> {
-    let Selection { service, typ, range: asked, .. } = selection;
-    let rounded = select::round(*asked, now, finest);
-    let counted = count(store, selection, rounded.range).await?;
+    let Selection { typ, range: asked, .. } = selection;
+    let rounded = select::round(*asked, now, grain.finest);
+    let counted = count(store, selection, rounded.range, grain.coarsest).await?;
     let rows = counted.rows.into_iter().map(|indexed| indexed.row);
     let blocks: Vec<BlockRow> = rows.filter(|row| row.part(typ).is_some()).collect();
     if blocks.is_empty() {
-        return Err(QueryError::Nothing {
-            service: service.clone(),
-            typ: typ.clone(),
-            range: rounded.range,
-            hint: "widen the range, or look at / for what there is",
-        });
+        return Err(selection.nothing(rounded.range));
     }
     Ok(alike(Plan {
         asked: *asked,
@@ -176,13 +221,67 @@ pub async fn plan_at(
     }))
 }
 
+/// The coarsest plan of at least `least` blocks, for telling apart what they say;
+/// the finest there is where none has as many, and none of more than `most`.
+///
+/// # Errors
+/// As [`plan`].
+pub async fn plan_apart(
+    store: &Store,
+    selection: &Selection,
+    now: UnixMillis,
+    (least, most): (usize, usize),
+) -> Result<Plan, QueryError> {
+    let mut found = plan_at(store, selection, now, Grain::default()).await?;
+    for level in [Level::Day, Level::Hour, Level::Minute] {
+        let enough = found.blocks.len() >= least;
+        if enough || finest_kept(found.range.from, now) > level {
+            break;
+        }
+        let finer = plan_at(store, selection, now, Grain::at_most(level)).await?;
+        if finer.blocks.len() > most {
+            break;
+        }
+        found = finer;
+    }
+    Ok(found)
+}
+
+/// Rows as merges wrote them, in order of time. Open ones are read before done
+/// ones, so that one that is moved meanwhile is seen at least once.
+pub(crate) async fn merged_rows(
+    store: &Store,
+    selection: &Selection,
+    range: Range,
+) -> Result<Vec<BlockRow>, QueryError> {
+    let Selection { tenant, service, .. } = selection;
+    let (mut rows, mut seen) = (Vec::new(), HashSet::new());
+    for state in [RowState::Open, RowState::Done] {
+        let within = (range.from, range.until);
+        for indexed in store.rows(tenant, service, state, Level::Minute, within).await? {
+            let row = indexed.row;
+            let inside = row.window.lies_in(range.from, range.until);
+            if row.tier == 0 && inside && seen.insert(row.block.clone()) {
+                rows.push(row);
+            }
+        }
+    }
+    rows.sort_by_key(|row| row.window.start);
+    Ok(rows)
+}
+
 /// Reads rows until a count stands.
-async fn count(store: &Store, selection: &Selection, range: Range) -> Result<Counted, StoreError> {
+async fn count(
+    store: &Store,
+    selection: &Selection,
+    range: Range,
+    coarsest: Level,
+) -> Result<Counted, StoreError> {
     let Selection { tenant, service, .. } = selection;
     let partition = BlockRow::partition(tenant, service);
     for _ in 0..MAX_REPLANS {
         let mut rows = Vec::new();
-        for read in select::reads(range) {
+        for read in select::reads(range, coarsest) {
             let within = (read.range.from, read.range.until);
             rows.extend(store.rows(tenant, service, read.state, read.level, within).await?);
         }

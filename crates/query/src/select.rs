@@ -59,19 +59,26 @@ pub fn round(asked: Range, now: UnixMillis, finest: Level) -> Rounded {
 }
 
 /// What to read for a range of whole windows, in this order: upward through the
-/// levels; `open` rows wherever they meet the range, then `done` rows at the
-/// edges, where no window of the level above lies in the range.
+/// levels up to `coarsest`; `open` rows wherever they meet the range, then `done`
+/// rows at the edges, where no window of the level above lies in the range, or of
+/// `coarsest` everywhere. Below [`Level::Month`] the number of blocks grows with
+/// the range.
 #[must_use]
-pub fn reads(range: Range) -> Vec<Read> {
+pub fn reads(range: Range, coarsest: Level) -> Vec<Read> {
     let mut reads = Vec::new();
     if range.from >= range.until {
         return reads;
     }
-    for level in Level::ALL {
+    for level in Level::ALL.into_iter().filter(|level| *level <= coarsest) {
         reads.push(Read { state: RowState::Open, level, range });
-        let edges = level.above().map_or_else(Vec::new, |above| edges(range, level, above));
+        let edges = match level.above() {
+            None => Vec::new(),
+            Some(_) if level == coarsest => vec![inward(range, level)],
+            Some(above) => edges(range, level, above),
+        };
         let edge = |range| Read { state: RowState::Done, level, range };
-        reads.extend(edges.into_iter().map(edge));
+        let edges = edges.into_iter().filter(|edge| edge.from < edge.until);
+        reads.extend(edges.map(edge));
     }
     reads
 }
@@ -80,14 +87,12 @@ pub fn reads(range: Range) -> Vec<Read> {
 /// `above` do not.
 fn edges(range: Range, level: Level, above: Level) -> Vec<Range> {
     let (outer, inner) = (inward(range, level), inward(range, above));
-    let edges = if inner.from >= inner.until {
-        vec![outer]
-    } else {
-        let left = Range { from: outer.from, until: inner.from };
-        let right = Range { from: inner.until, until: outer.until };
-        vec![left, right]
-    };
-    edges.into_iter().filter(|edge| edge.from < edge.until).collect()
+    if inner.from >= inner.until {
+        return vec![outer];
+    }
+    let left = Range { from: outer.from, until: inner.from };
+    let right = Range { from: inner.until, until: outer.until };
+    vec![left, right]
 }
 
 /// Rounded inward to whole windows of a level.

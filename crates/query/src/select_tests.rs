@@ -16,7 +16,7 @@ fn range(from: i64, until: i64) -> Range {
 }
 
 fn done_reads(of: Range) -> Vec<(Level, i64, i64)> {
-    let done = reads(of).into_iter().filter(|read| read.state == RowState::Done);
+    let done = reads(of, Level::Month).into_iter().filter(|read| read.state == RowState::Done);
     done.map(|read| (read.level, read.range.from.0 - T0, read.range.until.0 - T0)).collect()
 }
 
@@ -36,8 +36,20 @@ fn done_rows_are_read_at_edges_only() {
 }
 
 #[test]
+fn of_the_coarsest_level_done_rows_are_read_everywhere() {
+    let of = range(59 * MINUTE, 3 * HOUR + MINUTE);
+    let done = |coarsest| {
+        let done = reads(of, coarsest).into_iter().filter(|read| read.state == RowState::Done);
+        done.map(|read| (read.level, read.range)).collect::<Vec<_>>()
+    };
+    assert_eq!(done(Level::Minute), [(Level::Minute, of)]);
+    assert_eq!(done(Level::Hour).last(), Some(&(Level::Hour, range(HOUR, 3 * HOUR))));
+    assert_eq!(reads(of, Level::Minute).len(), 2);
+}
+
+#[test]
 fn open_comes_before_done_and_levels_go_upward() {
-    let order: Vec<_> = reads(range(MINUTE, 40 * DAY + MINUTE))
+    let order: Vec<_> = reads(range(MINUTE, 40 * DAY + MINUTE), Level::Month)
         .into_iter()
         .map(|read| (read.level, read.state))
         .collect();
@@ -55,10 +67,10 @@ fn edges_round_to_what_is_kept() {
     assert_eq!(round(asked, now, Level::Hour).range, range(100 * DAY, 199 * DAY + HOUR));
     let all = round(Range::all(), now, Level::Minute);
     assert_eq!((all.from, all.until), (Level::Month, Level::Month));
-    assert!(reads(all.range).iter().all(|read| read.state == RowState::Open));
+    assert!(reads(all.range, Level::Month).iter().all(|read| read.state == RowState::Open));
     assert!(all.range.until >= Range::all().until);
     let nothing = round(range(61_000, 61_000), now, Level::Minute);
-    assert!(reads(nothing.range).is_empty());
+    assert!(reads(nothing.range, Level::Month).is_empty());
 }
 
 /// A seeded random source: xorshift64*.
@@ -215,11 +227,17 @@ impl World {
     }
 
     /// Reads as the protocol says; answers how often it had to begin again.
-    fn read(&mut self, range: Range, dice: &mut Dice, speed: usize) -> (Counted, usize) {
+    fn read(
+        &mut self,
+        range: Range,
+        coarsest: Level,
+        dice: &mut Dice,
+        speed: usize,
+    ) -> (Counted, usize) {
         self.fuel = 300;
         for again in 0..1_000 {
             let mut rows = Vec::new();
-            for read in reads(range) {
+            for read in reads(range, coarsest) {
                 rows.extend(self.query(&read, dice, speed));
             }
             let counted = count(rows, range);
@@ -260,8 +278,10 @@ fn every_reader_is_exact_while_compaction_runs() {
             let range = range(edges[a.min(b)] * MINUTE, edges[a.max(b)] * MINUTE);
             let before = world.windows.len();
             let speed = [1, 2, 6, 30][dice.roll(4)];
-            let (counted, again) = world.read(range, &mut dice, speed);
+            let coarsest = Level::ALL[dice.roll(Level::ALL.len())];
+            let (counted, again) = world.read(range, coarsest, &mut dice, speed);
             replans += again;
+            assert!(counted.rows.iter().all(|row| row.row.window.level <= coarsest));
             let times = times_counted(&world, &counted);
             for (leaf, window) in world.windows.iter().enumerate() {
                 let inside = window.lies_in(range.from, range.until);
@@ -274,7 +294,7 @@ fn every_reader_is_exact_while_compaction_runs() {
                 };
                 assert!(
                     wanted.contains(&found),
-                    "seed {seed}: leaf {leaf} {found} times in {range:?}"
+                    "seed {seed}: leaf {leaf} {found} times in {range:?} up to {coarsest:?}"
                 );
             }
         }

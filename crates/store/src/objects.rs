@@ -1,6 +1,11 @@
 //! Objects: bounded reads, writes that never replace.
 
-use aws_sdk_s3::{operation::get_object::GetObjectOutput, primitives::ByteStream};
+use std::time::Duration;
+
+use aws_sdk_s3::{
+    error::DisplayErrorContext, operation::get_object::GetObjectOutput,
+    presigning::PresigningConfig, primitives::ByteStream,
+};
 use bytes::Bytes;
 use flambeau_layout::{ObjectRange, UnixMillis};
 
@@ -129,6 +134,29 @@ impl Store {
             return Err(StoreError::new(ErrorKind::Corrupt, doing(), detail));
         }
         Ok(bytes)
+    }
+
+    /// A link to an object that whoever holds it can follow for `valid`, or
+    /// until the credentials it is signed with end; the answer is to be saved as
+    /// `file_name`. Nothing is sent, so the object may not be there.
+    ///
+    /// # Errors
+    /// When there are no credentials to sign with.
+    pub async fn presigned(
+        &self,
+        key: &str,
+        file_name: &str,
+        valid: Duration,
+    ) -> Result<String, StoreError> {
+        let refused = |error: String| {
+            StoreError::new(ErrorKind::Rejected, format!("sign a link to `{key}`"), error)
+        };
+        let config = PresigningConfig::expires_in(valid).map_err(|e| refused(e.to_string()))?;
+        let get = self.s3.get_object().bucket(&self.bucket).key(key);
+        let get = get.response_content_disposition(format!("attachment; filename=\"{file_name}\""));
+        let signed = get.presigned(config).await;
+        let signed = signed.map_err(|error| refused(DisplayErrorContext(error).to_string()))?;
+        Ok(signed.uri().to_owned())
     }
 
     /// The size of an object; `None` when there is none. One HEAD.

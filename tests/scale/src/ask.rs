@@ -43,7 +43,7 @@ impl Life<'_> {
         let rounded = round(range, self.now(), Level::Minute).range;
         let mut asked = Asked { blocks: 0, rows: 0, requests: 0, read_units: 0.0 };
         let mut rows = Vec::new();
-        for read in reads(rounded) {
+        for read in reads(rounded, Level::Month) {
             let page = self.table.read(&read);
             asked.rows += page.rows.len();
             asked.requests += page.bytes.div_ceil(PAGE_BYTES).max(1);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Context, ensure};
 use flambeau_layout::{Level, ProfileType, RowState, ServiceName, UnixMillis};
 use flambeau_profile::Limits;
-use flambeau_query::{Plan, QueryError, Range, Selection, fetch, plan_at, read};
+use flambeau_query::{Grain, Plan, QueryError, Range, Selection, fetch, plan_at, read};
 use flambeau_store::Store;
 
 use super::{
@@ -85,7 +85,7 @@ async fn check_plan(
         typ: typ.clone(),
         range: Range::all(),
     };
-    match plan_at(store, &selection, now(), Level::Minute).await {
+    match plan_at(store, &selection, now(), Grain::default()).await {
         Ok(plan) => {
             let expected = model.leaves(service, typ, plan.range);
             by_rows(&plan, &expected).with_context(what)?;
@@ -144,7 +144,7 @@ pub async fn check_range_at(
     let (service, typ) = (service.clone(), typ.clone());
     let selection = Selection { tenant: "default".parse()?, service, typ, range };
     let what = || format!("{} of `{}`", selection.typ, selection.service);
-    let plan = match plan_at(store, &selection, now, Level::Minute).await {
+    let plan = match plan_at(store, &selection, now, Grain::default()).await {
         Ok(plan) => plan,
         Err(QueryError::Nothing { range, .. }) => {
             let expected = model.leaves(&selection.service, &selection.typ, range);

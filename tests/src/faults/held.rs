@@ -156,7 +156,7 @@ impl Held {
 
     fn answer(&self, model: &Model, typ: &ProfileType, range: Range) -> anyhow::Result<Leaves> {
         let mut read = Vec::new();
-        for part in select::reads(range) {
+        for part in select::reads(range, Level::Month) {
             let wanted = |indexed: &&IndexedRow| {
                 let window = indexed.row.window;
                 indexed.state == part.state

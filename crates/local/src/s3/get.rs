@@ -80,6 +80,8 @@ pub(super) async fn get_object(
     store: &Store,
     input: GetObjectInput,
 ) -> Result<GetObjectOutput, Fault> {
+    // What a presigned link says the answer is to be called.
+    let saved_as = input.response_content_disposition.clone();
     let ask: Ask = ask!(input);
     let readers = Arc::clone(&store.readers);
     let bodies = Arc::clone(&store.bodies);
@@ -106,6 +108,7 @@ pub(super) async fn get_object(
     let body = answer.body.take().map(Body::into_blob);
     let mut output: GetObjectOutput = output!(GetObjectOutput, answer);
     output.body = body;
+    output.content_disposition = saved_as.or(output.content_disposition);
     Ok(output)
 }
 
