@@ -22,6 +22,17 @@ pub fn colour(package: &str) -> [u8; 3] {
     oklch(LIGHTNESS, CHROMA, hue as f64 * std::f64::consts::TAU / HUES as f64)
 }
 
+/// The colour of a change between -1 (all gone, blue) and 1 (all new, orange):
+/// told apart by those who do not tell red from green.
+#[must_use]
+pub(crate) fn change(strength: f64) -> [u8; 3] {
+    let strength = if strength.is_finite() { strength.clamp(-1.0, 1.0) } else { 0.0 };
+    let hue: f64 = if strength < 0.0 { 250.0 } else { 62.0 };
+    // Small changes are seen too: the root spreads them.
+    let depth = strength.abs().sqrt();
+    oklch(0.94 - 0.2 * depth, 0.13 * depth, hue.to_radians())
+}
+
 /// OKLCH to sRGB. Source: <https://bottosson.github.io/posts/oklab/>.
 fn oklch(lightness: f64, chroma: f64, hue: f64) -> [u8; 3] {
     let (a, b) = (chroma * hue.cos(), chroma * hue.sin());
@@ -63,6 +74,17 @@ mod tests {
             assert!(contrast(colour) >= 4.5, "{colour:?}");
         }
         assert!(contrast(GREY) >= 4.5);
+    }
+
+    #[test]
+    fn changes_are_read_too_and_have_two_sides() {
+        for step in -100..=100 {
+            let colour = change(f64::from(step) / 100.0);
+            assert!(contrast(colour) >= 4.5, "{step}: {colour:?}");
+        }
+        let ([r, _, b], [more_r, _, more_b]) = (change(-1.0), change(1.0));
+        assert!(b > r && more_r > more_b);
+        assert_eq!(change(f64::NAN), change(0.0));
     }
 
     #[test]

@@ -8,6 +8,17 @@ pub enum ViewError {
     /// No stack has a value to draw.
     #[error("nothing to draw: no value of {0} is positive")]
     Nothing(String),
+    /// No sample says when it was taken.
+    #[error("no sample carries time: there is nothing to lay along it")]
+    Untimed,
+    /// A trace too long to draw.
+    #[error("the trace takes {seconds} s, more than the {most} that are drawn; push it in parts")]
+    TooLong {
+        /// How long it takes.
+        seconds: i64,
+        /// How long it may.
+        most: i64,
+    },
     /// The node asked for is not there.
     #[error(transparent)]
     NoNode(#[from] NoNode),

@@ -1,12 +1,13 @@
 //! `flame.json`: a call tree for a page to draw, bounded, with what was cut.
 
-use std::io::Write;
+use std::{cmp::Reverse, collections::BTreeSet, io::Write};
 
 use serde::Serialize;
 
 use crate::{
     error::ViewError,
     stacks::{Inlined, Stacks},
+    top::Top,
     tree::{Cut, Tree},
 };
 
@@ -30,18 +31,30 @@ struct Document<'a> {
     path: Vec<usize>,
     functions: Functions<'a>,
     nodes: Nodes,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    top: Option<Rows>,
     truncated: Truncated,
 }
 
+/// The first functions by flat and by cum, where asked for.
 #[derive(Serialize)]
-struct Measure<'a> {
-    r#type: &'a str,
-    unit: &'a str,
+struct Rows {
+    /// How many functions there are in all.
+    of: usize,
+    function: Vec<usize>,
+    flat: Vec<i128>,
+    cum: Vec<i128>,
 }
 
-/// Functions that nodes refer to.
-#[derive(Serialize, Default)]
-struct Functions<'a> {
+#[derive(Serialize)]
+pub(crate) struct Measure<'a> {
+    pub(crate) r#type: &'a str,
+    pub(crate) unit: &'a str,
+}
+
+/// Functions that nodes and rows refer to, those met so far.
+#[derive(Serialize)]
+pub(crate) struct Functions<'a> {
     name: Vec<&'a str>,
     /// Empty where unknown.
     file: Vec<&'a str>,
@@ -50,6 +63,10 @@ struct Functions<'a> {
     package: Vec<&'a str>,
     /// 0 never inlined, 1 in places, 2 everywhere.
     inlined: Vec<u8>,
+    #[serde(skip)]
+    of: &'a Stacks,
+    #[serde(skip)]
+    places: Vec<Option<usize>>,
 }
 
 #[derive(Serialize, Default)]
@@ -67,7 +84,8 @@ struct Truncated {
     value: u64,
 }
 
-/// Writes the heaviest nodes of one sample type's call tree.
+/// Writes the heaviest nodes of one sample type's call tree, and, if `rows` is
+/// more than 0, so many functions by flat and as many by cum.
 ///
 /// # Errors
 /// When [`Cut::root`] is not there, or `out` does not take it.
@@ -75,21 +93,19 @@ pub fn flame_json(
     stacks: &Stacks,
     column: usize,
     cut: Cut,
+    rows: usize,
     out: &mut impl Write,
 ) -> Result<(), ViewError> {
     let tree = Tree::of(stacks, column, cut)?;
-    let mut used = Used {
-        tree: &tree,
-        place: vec![None; stacks.symbols.len()],
-        functions: Functions::default(),
-    };
-    let path = tree.path.iter().map(|at| used.place(*at)).collect();
+    let mut functions = Functions::of(stacks);
+    let path = tree.path.iter().map(|at| functions.place(*at)).collect();
     let mut nodes = Nodes::default();
     for node in &tree.nodes {
         nodes.depth.push(node.depth);
-        nodes.function.push(node.symbol.map_or(-1, |at| used.place(at) as i64));
+        nodes.function.push(node.symbol.map_or(-1, |at| functions.place(at) as i64));
         nodes.total.push(node.total);
     }
+    let top = (rows > 0).then(|| top(stacks, column, rows, &mut functions));
     let measure = stacks.measure(column);
     let document = Document {
         format: "flambeau-flame",
@@ -97,31 +113,50 @@ pub fn flame_json(
         sample_type: Measure { r#type: &measure.typ, unit: &measure.unit },
         total: tree.total,
         path,
-        functions: used.functions,
+        functions,
         nodes,
+        top,
         truncated: Truncated { nodes: tree.truncated.nodes, value: tree.truncated.value },
     };
     Ok(serde_json::to_writer(out, &document)?)
 }
 
-/// The functions met so far.
-struct Used<'a> {
-    tree: &'a Tree<'a>,
-    place: Vec<Option<usize>>,
-    functions: Functions<'a>,
+fn top(stacks: &Stacks, column: usize, most: usize, functions: &mut Functions<'_>) -> Rows {
+    let values = Top::by_symbol(stacks, column);
+    let mut chosen = BTreeSet::new();
+    for by in [|(flat, _): &(i128, i128)| *flat, |(_, cum): &(i128, i128)| *cum] {
+        let mut order: Vec<u32> = (0..values.len() as u32).collect();
+        order.sort_by_key(|at| Reverse(by(&values[*at as usize]).unsigned_abs()));
+        chosen.extend(order.into_iter().take(most));
+    }
+    let of = |at: &u32| values[*at as usize];
+    Rows {
+        of: values.len(),
+        function: chosen.iter().map(|at| functions.place(*at)).collect(),
+        flat: chosen.iter().map(|at| of(at).0).collect(),
+        cum: chosen.iter().map(|at| of(at).1).collect(),
+    }
 }
 
-impl Used<'_> {
-    fn place(&mut self, at: u32) -> usize {
-        let fresh = self.functions.name.len();
-        let place = *self.place[at as usize].get_or_insert(fresh);
+impl<'a> Functions<'a> {
+    pub(crate) fn of(stacks: &'a Stacks) -> Self {
+        let places = vec![None; stacks.symbols.len()];
+        let (name, file, line) = (Vec::new(), Vec::new(), Vec::new());
+        let (package, inlined) = (Vec::new(), Vec::new());
+        Self { name, file, line, package, inlined, of: stacks, places }
+    }
+
+    /// Where a function stands, or from now on does.
+    pub(crate) fn place(&mut self, at: u32) -> usize {
+        let fresh = self.name.len();
+        let place = *self.places[at as usize].get_or_insert(fresh);
         if place == fresh {
-            let symbol = &self.tree.stacks.symbols[at as usize];
-            self.functions.name.push(&symbol.name);
-            self.functions.file.push(&symbol.file);
-            self.functions.line.push(symbol.line);
-            self.functions.package.push(&symbol.package);
-            self.functions.inlined.push(match symbol.inlined {
+            let symbol = &self.of.symbols[at as usize];
+            self.name.push(&symbol.name);
+            self.file.push(&symbol.file);
+            self.line.push(symbol.line);
+            self.package.push(&symbol.package);
+            self.inlined.push(match symbol.inlined {
                 Inlined::No => 0,
                 Inlined::Some => 1,
                 Inlined::All => 2,

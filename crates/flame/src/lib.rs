@@ -4,7 +4,8 @@
 //! |---|---|
 //! | [`folded()`] | flamegraph.pl, inferno, flamelens, speedscope |
 //! | [`svg()`] | browsers |
-//! | [`flame_json()`], [`top_json()`] | Flambeau's own pages |
+//! | [`flame_json()`], [`top_json()`], [`diff_json()`], [`HeatMap`] | Flambeau's own pages |
+//! | [`diff_svg()`] | browsers |
 //! | [`csv()`] | spreadsheets |
 //! | [`speedscope()`] | speedscope |
 //! | [`chrome()`] | Perfetto, chrome://tracing, speedscope |
@@ -17,11 +18,14 @@
 mod chrome;
 mod colour;
 mod csv;
+pub mod diff;
 mod error;
 mod firefox;
 mod flame_json;
 mod flamebearer;
 mod folded;
+mod growth;
+pub mod heatmap;
 mod name;
 mod package;
 mod speedscope;
@@ -33,11 +37,13 @@ mod tree;
 pub use chrome::chrome;
 pub use colour::colour;
 pub use csv::csv;
+pub use diff::{DIFF_JSON_VERSION, diff_json, diff_svg};
 pub use error::ViewError;
 pub use firefox::{FIREFOX_VERSION, firefox};
 pub use flame_json::{FLAME_JSON_VERSION, flame_json};
 pub use flamebearer::flamebearer;
 pub use folded::folded;
+pub use heatmap::HeatMap;
 pub use name::{NAME_CHARS, NO_STACK, frame_name, shown_name};
 pub use package::package;
 pub use speedscope::speedscope;

@@ -88,6 +88,19 @@ impl Stacks {
         }
     }
 
+    /// For each location of a profile the package of the innermost function there;
+    /// empty where no sample has it.
+    pub(crate) fn packages(profile: &Merged) -> Vec<String> {
+        let table = SymbolTable::of(profile);
+        let of = |functions: &Vec<u32>| {
+            functions
+                .last()
+                .map_or("", |at| table.symbols[*at as usize].package.as_str())
+                .to_owned()
+        };
+        table.of_location.iter().map(of).collect()
+    }
+
     /// The stacks that can be drawn by one column: those with a positive value.
     pub fn drawn(&self, column: usize) -> impl Iterator<Item = (&[u32], u64)> + Clone {
         self.stacks.iter().filter_map(move |stack| {

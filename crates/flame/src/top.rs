@@ -57,23 +57,10 @@ impl<'a> Top<'a> {
     /// The table of one column.
     #[must_use]
     pub fn of(stacks: &'a Stacks, column: usize, sort: Sort) -> Self {
-        let row = |symbol| Row { symbol, flat: 0, cum: 0 };
-        let mut rows: Vec<Row<'a>> = stacks.symbols.iter().map(row).collect();
-        let mut counted = vec![usize::MAX; rows.len()];
-        let mut total: i128 = 0;
-        for (at, stack) in stacks.stacks.iter().enumerate() {
-            let value = i128::from(stack.values.get(column).copied().unwrap_or(0));
-            total += value;
-            if let Some(leaf) = stack.frames.last() {
-                rows[*leaf as usize].flat += value;
-            }
-            for frame in stack.frames.iter().map(|frame| *frame as usize) {
-                if counted[frame] != at {
-                    counted[frame] = at;
-                    rows[frame].cum += value;
-                }
-            }
-        }
+        let values = Self::by_symbol(stacks, column);
+        let total = values.iter().map(|(flat, _)| flat).sum();
+        let row = |(symbol, (flat, cum))| Row { symbol, flat, cum };
+        let mut rows: Vec<Row<'a>> = stacks.symbols.iter().zip(values).map(row).collect();
         // Equal rows stay in the order of symbols: by name.
         rows.sort_by_key(|row| {
             let (flat, cum) = (row.flat.unsigned_abs(), row.cum.unsigned_abs());
@@ -83,6 +70,25 @@ impl<'a> Top<'a> {
             })
         });
         Self { rows, total }
+    }
+
+    /// Flat and cum of each of [`Stacks::symbols`].
+    pub(crate) fn by_symbol(stacks: &Stacks, column: usize) -> Vec<(i128, i128)> {
+        let mut values = vec![(0, 0); stacks.symbols.len()];
+        let mut counted = vec![usize::MAX; values.len()];
+        for (at, stack) in stacks.stacks.iter().enumerate() {
+            let value = i128::from(stack.values.get(column).copied().unwrap_or(0));
+            if let Some(leaf) = stack.frames.last() {
+                values[*leaf as usize].0 += value;
+            }
+            for frame in stack.frames.iter().map(|frame| *frame as usize) {
+                if counted[frame] != at {
+                    counted[frame] = at;
+                    values[frame].1 += value;
+                }
+            }
+        }
+        values
     }
 }
 

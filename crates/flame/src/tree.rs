@@ -1,8 +1,9 @@
 //! The call tree of one sample type, cut to its heaviest nodes.
 
-use std::cmp::Reverse;
-
-use crate::stacks::{Stacks, Symbol};
+use crate::{
+    growth::{Settled, grow, heaviest, placed, settle},
+    stacks::{Stacks, Symbol},
+};
 
 /// Nodes of a tree where nobody says how many.
 pub const DEFAULT_NODES: usize = 8_192;
@@ -94,19 +95,6 @@ pub struct Tree<'a> {
 #[error("no node {0:016x} in this profile; ask without `root` for the whole")]
 pub struct NoNode(pub u64);
 
-/// A node while the tree grows.
-struct Growing {
-    parent: u32,
-    symbol: u32,
-    depth: u32,
-    total: u64,
-    own: u64,
-    /// What lies beyond [`MAX_DEPTH`] below it.
-    deeper: u64,
-}
-
-const NONE: u32 = u32::MAX;
-
 impl<'a> Tree<'a> {
     /// The tree of one column; only positive values can be drawn. Takes memory
     /// for all nodes, and time for all frames, of the whole tree.
@@ -116,16 +104,26 @@ impl<'a> Tree<'a> {
     pub fn of(stacks: &'a Stacks, column: usize, cut: Cut) -> Result<Self, NoNode> {
         let path = match cut.root {
             None => Vec::new(),
-            Some(root) => find(stacks, column, root).ok_or(NoNode(root.0))?,
+            Some(root) => {
+                let drawn = stacks.drawn(column).map(|(frames, _)| frames);
+                find(stacks, drawn, root).ok_or(NoNode(root.0))?
+            }
         };
         let below = stacks.drawn(column).filter_map(|(frames, value)| {
             let rest = frames.strip_prefix(path.as_slice())?;
-            Some((rest, value))
+            Some((rest, [value]))
         });
-        let (all, total) = grow(below);
-        let kept = heaviest(&all, cut.nodes.min(MAX_NODES));
-        let (nodes, truncated) = settle(&all, &kept);
-        Ok(Self { stacks, nodes, total, path, truncated })
+        let (all, [total]) = grow(below);
+        let kept = heaviest(&all, cut.nodes.min(MAX_NODES), |[total]| *total);
+        let (settled, lost) = settle(&all, &kept);
+        let node = |Settled { symbol, depth, total: [total], own: [own] }: Settled<1>| Node {
+            symbol,
+            depth,
+            total,
+            own,
+        };
+        let truncated = Truncated { nodes: lost.nodes, value: lost.values.map_or(0, |[sum]| sum) };
+        Ok(Self { stacks, nodes: settled.into_iter().map(node).collect(), total, path, truncated })
     }
 
     /// The function of a node, and `None` for what was cut.
@@ -137,26 +135,20 @@ impl<'a> Tree<'a> {
     /// The nodes with where they begin: the value of all that stands left of
     /// them.
     pub fn placed(&self) -> impl Iterator<Item = (u64, &Node)> {
-        // Where the next child at each depth begins.
-        let mut next: Vec<u64> = vec![0];
-        self.nodes.iter().map(move |node| {
-            let depth = node.depth as usize;
-            next.truncate(depth + 1);
-            let x = next[depth];
-            next[depth] = x.saturating_add(node.total);
-            // Children follow what ends here, as everywhere in flame graphs.
-            next.push(x);
-            (x, node)
-        })
+        placed(&self.nodes, |node| (node.depth, node.total))
     }
 }
 
-/// The path of a node, by its id.
-fn find(stacks: &Stacks, column: usize, root: NodeId) -> Option<Vec<u32>> {
+/// The path of a node among some stacks, by its id.
+pub(crate) fn find<'s>(
+    stacks: &Stacks,
+    mut drawn: impl Iterator<Item = &'s [u32]>,
+    root: NodeId,
+) -> Option<Vec<u32>> {
     if root == NodeId::ROOT {
         return Some(Vec::new());
     }
-    stacks.drawn(column).find_map(|(frames, _)| {
+    drawn.find_map(|frames| {
         let mut id = NodeId::ROOT;
         let depth = frames.iter().position(|at| {
             id = id.child(&stacks.symbols[*at as usize]);
@@ -164,91 +156,4 @@ fn find(stacks: &Stacks, column: usize, root: NodeId) -> Option<Vec<u32>> {
         })?;
         Some(frames[..=depth].to_vec())
     })
-}
-
-/// All nodes. Stacks come sorted, so that each continues the one before.
-fn grow<'a>(stacks: impl Iterator<Item = (&'a [u32], u64)>) -> (Vec<Growing>, u64) {
-    let mut nodes: Vec<Growing> = Vec::new();
-    let mut open: Vec<u32> = Vec::new();
-    let mut total: u64 = 0;
-    for (frames, value) in stacks {
-        total = total.saturating_add(value);
-        let deep = frames.len() > MAX_DEPTH;
-        let frames = &frames[..frames.len().min(MAX_DEPTH)];
-        let continues = |(at, symbol): (&u32, &u32)| nodes[*at as usize].symbol == *symbol;
-        let shared = open.iter().zip(frames).take_while(|pair| continues(*pair)).count();
-        open.truncate(shared);
-        for symbol in &frames[shared..] {
-            let parent = open.last().copied().unwrap_or(NONE);
-            let depth = open.len() as u32;
-            open.push(nodes.len() as u32);
-            nodes.push(Growing { parent, symbol: *symbol, depth, total: 0, own: 0, deeper: 0 });
-        }
-        for at in &open {
-            let node = &mut nodes[*at as usize];
-            node.total = node.total.saturating_add(value);
-        }
-        if let Some(last) = open.last() {
-            let node = &mut nodes[*last as usize];
-            let sum = if deep { &mut node.deeper } else { &mut node.own };
-            *sum = sum.saturating_add(value);
-        }
-    }
-    (nodes, total)
-}
-
-/// Which nodes stay. A parent weighs no less than its children and stands
-/// before them, so that no kept node loses its parent.
-fn heaviest(nodes: &[Growing], most: usize) -> Vec<bool> {
-    let mut order: Vec<u32> = (0..nodes.len() as u32).collect();
-    let weight = |at: &u32| (Reverse(nodes[*at as usize].total), *at);
-    if most < order.len() {
-        order.select_nth_unstable_by_key(most, weight);
-        order.truncate(most);
-    }
-    let mut kept = vec![false; nodes.len()];
-    order.iter().for_each(|at| kept[*at as usize] = true);
-    kept
-}
-
-/// What is kept, and one node beside it for what was cut of a node's children.
-fn settle(all: &[Growing], kept: &[bool]) -> (Vec<Node>, Truncated) {
-    let mut truncated = Truncated::default();
-    // What was cut of each node's children, the root's last.
-    let mut cut: Vec<u64> = all.iter().map(|node| node.deeper).chain([0]).collect();
-    for (node, _) in all.iter().zip(kept).filter(|(node, kept)| **kept && node.deeper > 0) {
-        truncated.nodes += 1;
-        truncated.value = truncated.value.saturating_add(node.deeper);
-    }
-    for (node, _) in all.iter().zip(kept).filter(|(_, kept)| !**kept) {
-        truncated.nodes += 1;
-        let parent = node.parent as usize;
-        if node.parent == NONE || kept[parent] {
-            let at = parent.min(all.len());
-            cut[at] = cut[at].saturating_add(node.total);
-            truncated.value = truncated.value.saturating_add(node.total);
-        }
-    }
-    let mut nodes = Vec::new();
-    let mut open: Vec<usize> = Vec::new();
-    let close = |nodes: &mut Vec<Node>, at: usize, depth: u32| {
-        if cut[at] > 0 {
-            nodes.push(Node { symbol: None, depth, total: cut[at], own: cut[at] });
-        }
-    };
-    for (at, node) in all.iter().enumerate().filter(|(at, _)| kept[*at]) {
-        while open.len() > node.depth as usize {
-            let depth = open.len() as u32;
-            let Some(closed) = open.pop() else { break };
-            close(&mut nodes, closed, depth);
-        }
-        open.push(at);
-        let Growing { symbol, depth, total, own, .. } = *node;
-        nodes.push(Node { symbol: Some(symbol), depth, total, own });
-    }
-    while let Some(closed) = open.pop() {
-        close(&mut nodes, closed, open.len() as u32 + 1);
-    }
-    close(&mut nodes, all.len(), 0);
-    (nodes, truncated)
 }

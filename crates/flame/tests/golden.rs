@@ -9,8 +9,9 @@ use std::path::Path;
 
 use common::corpus;
 use flambeau_flame::{
-    Cut, Graph, Sort, Stacks, ViewError, chrome, csv, firefox, flame_json, flamebearer, folded,
-    speedscope, svg, top_json,
+    Cut, Graph, Sort, Stacks, Top, ViewError, chrome, csv,
+    diff::{Basis, Drawn, Pair, Part, Side},
+    diff_json, diff_svg, firefox, flame_json, flamebearer, folded, speedscope, svg, top_json,
 };
 
 const FORMATS: [&str; 10] = [
@@ -34,7 +35,7 @@ fn view(stacks: &Stacks, column: usize, format: &str) -> Result<Vec<u8>, ViewErr
         "folded.txt" => folded(stacks, column, &mut out)?,
         "csv" => csv(stacks, column, Sort::Cum, &mut out)?,
         "top.json" => top_json(stacks, column, Sort::Flat, 20, &mut out)?,
-        "flame.json" => flame_json(stacks, column, cut, &mut out)?,
+        "flame.json" => flame_json(stacks, column, cut, 0, &mut out)?,
         "speedscope.json" => speedscope(stacks, column, title, &mut out)?,
         "chrome.json" => chrome(stacks, column, cut, title, &mut out)?,
         "firefox.json" => firefox(stacks, column, cut, title, &mut out)?,
@@ -62,24 +63,51 @@ fn compare(profile: &str, column: usize, formats: &[&str]) {
     let name = profile.split('.').next().unwrap();
     for format in formats {
         let actual = readable(format, view(&stacks, column, format).unwrap());
-        let file = format!("{name}.{format}");
-        let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(&file);
-        if std::env::var_os("FLAMBEAU_BLESS").is_some() {
-            std::fs::create_dir_all(golden.parent().unwrap()).unwrap();
-            std::fs::write(&golden, &actual).unwrap();
-        }
-        let expected = std::fs::read_to_string(&golden).unwrap_or_default();
-        if actual != expected {
-            let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(&file);
-            std::fs::write(&kept, &actual).unwrap();
-            panic!("{file} is not as blessed; what came is {}", kept.display());
-        }
+        blessed(&format!("{name}.{format}"), &actual);
+    }
+}
+
+fn blessed(file: &str, actual: &str) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(file);
+    if std::env::var_os("FLAMBEAU_BLESS").is_some() {
+        std::fs::create_dir_all(golden.parent().unwrap()).unwrap();
+        std::fs::write(&golden, actual).unwrap();
+    }
+    let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+    if actual != expected {
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join(file);
+        std::fs::write(&kept, actual).unwrap();
+        panic!("{file} is not as blessed; what came is {}", kept.display());
     }
 }
 
 #[test]
 fn inlined_calls_everywhere() {
     compare("odd-inline-columns.pb", 0, &FORMATS);
+}
+
+/// Two snapshots of one Go program, as each view of a difference has them.
+#[test]
+fn two_snapshots_side_by_side() {
+    let (before, after) =
+        (Stacks::of(&corpus("go-cpu.pb.gz")), Stacks::of(&corpus("go-cpu-500hz.pb.gz")));
+    let side = |stacks| {
+        let weight = Top::of(stacks, 1, Sort::Flat).total as f64;
+        Side { parts: vec![Part { stacks, weight }], column: 1, period: Some(1e7) }
+    };
+    let pair = Pair::of([side(&before), side(&after)], Basis::Share);
+    let cut = Cut { nodes: 40, root: None };
+    let mut json = Vec::new();
+    diff_json(&pair, cut, 10, &mut json).unwrap();
+    blessed("go-cpu.diff.json", &readable("diff.json", json));
+    for (name, drawn) in
+        [("union", Drawn::Union), ("differential", Drawn::Subject), ("elided", Drawn::Gone)]
+    {
+        let title = "shop · cpu".to_owned();
+        let graph = Graph { title, icicle: true, cut, ..Graph::default() };
+        let picture = diff_svg(&pair, &graph, drawn).unwrap();
+        blessed(&format!("go-cpu.{name}.svg"), &String::from_utf8(picture).unwrap());
+    }
 }
 
 #[test]

@@ -6,8 +6,9 @@ mod common;
 
 use common::{Made, corpus, whole_corpus};
 use flambeau_flame::{
-    Cut, Graph, NodeId, Sort, Stacks, Tree, ViewError, chrome, csv, firefox, flame_json,
-    flamebearer, folded, speedscope, svg, top_json,
+    Cut, Graph, NodeId, Sort, Stacks, Tree, ViewError, chrome, csv,
+    diff::{Basis, Drawn, Pair, Part, Side},
+    diff_json, diff_svg, firefox, flame_json, flamebearer, folded, speedscope, svg, top_json,
 };
 use flambeau_profile::Merged;
 use proptest::prelude::*;
@@ -86,6 +87,32 @@ fn numbers(values: &Value) -> Vec<u64> {
     values.as_array().unwrap().iter().map(|value| value.as_u64().unwrap()).collect()
 }
 
+/// A profile against itself, in halves and whole: nothing differs, and all of it
+/// is there on both sides.
+fn check_diff(stacks: &Stacks, column: usize, cut: Cut, total: u64) {
+    let side = |weights: &[f64]| {
+        let parts = weights.iter().map(|weight| Part { stacks, weight: *weight }).collect();
+        Side { parts, column, period: None }
+    };
+    let pair = Pair::of([side(&[2.0]), side(&[1.0, 1.0])], Basis::Invocation);
+    let diff = json(|out| diff_json(&pair, cut, 4, out));
+    assert_eq!(diff["total"][0].as_u64(), Some(total));
+    let base = numbers(&diff["nodes"]["base"]);
+    assert_eq!(base.len(), diff["nodes"]["function"].as_array().unwrap().len());
+    let names = diff["functions"]["name"].as_array().unwrap().len() as i64;
+    for function in diff["nodes"]["function"].as_array().unwrap() {
+        assert!((-1..names).contains(&function.as_i64().unwrap()));
+    }
+    for drawn in [Drawn::Union, Drawn::Subject, Drawn::Gone] {
+        let graph = Graph { title: "<&\u{1b}".into(), cut, ..Graph::default() };
+        match diff_svg(&pair, &graph, drawn) {
+            Ok(picture) => drop(titles(&picture)),
+            Err(ViewError::Nothing(_)) => assert!(total == 0 || drawn == Drawn::Gone),
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
 /// All views of one column; each must be well-formed and hold its total.
 fn check(profile: &Merged, column: usize, cut: Cut) {
     let stacks = Stacks::of(profile);
@@ -98,7 +125,7 @@ fn check(profile: &Merged, column: usize, cut: Cut) {
     let values = lines.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
     assert_eq!(values.fold(0, u64::saturating_add), total);
 
-    let flame = json(|out| flame_json(&stacks, column, cut, out));
+    let flame = json(|out| flame_json(&stacks, column, cut, 5, out));
     let (depths, totals) = (numbers(&flame["nodes"]["depth"]), numbers(&flame["nodes"]["total"]));
     let roots = depths.iter().zip(&totals).filter(|(depth, _)| **depth == 0);
     assert_eq!(roots.fold(0_u64, |sum, (_, total)| sum.saturating_add(*total)), total);
@@ -106,6 +133,14 @@ fn check(profile: &Merged, column: usize, cut: Cut) {
     for function in flame["nodes"]["function"].as_array().unwrap() {
         assert!((-1..names).contains(&function.as_i64().unwrap()));
     }
+
+    let listed = flame["top"]["function"].as_array().unwrap();
+    assert!(
+        listed.len() <= 10 && listed.iter().all(|at| (0..names).contains(&at.as_i64().unwrap()))
+    );
+    assert_eq!(flame["top"]["of"].as_u64().unwrap(), stacks.symbols.len() as u64);
+
+    check_diff(&stacks, column, cut, total);
 
     let top = json(|out| top_json(&stacks, column, Sort::Flat, 3, out));
     let flats = top["rows"].as_array().unwrap().iter().map(|row| row["flat"].as_i64());

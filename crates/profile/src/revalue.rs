@@ -29,7 +29,7 @@ impl Merged {
     #[must_use]
     pub fn between(&self, from: i64, until: i64) -> Merged {
         let Some(timed) = self.timed() else { return self.keeping(|_| false) };
-        let within = |sample: Sample<'_>| {
+        let within = |sample: &Sample<'_>| {
             let since = self.time_of(sample.label_set()).map(|time| time - timed.first);
             since.is_some_and(|since| since >= from && since < until)
         };
