@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use flambeau_local::{Endpoints, ServeOptions, Serving};
+use flambeau_store::SecretPlace;
 
 use crate::exit::Exit;
 
@@ -16,6 +17,10 @@ pub(crate) struct Serve {
     /// Where HTTP listens: a loopback address; port 0 picks a free one.
     #[arg(long, default_value = "127.0.0.1:4040")]
     listen: SocketAddr,
+    /// Ask for a token: where tokens are kept, as `file:PATH` or
+    /// `secretsmanager:NAME`; `flambeau token` makes them.
+    #[arg(long, value_name = "PLACE")]
+    secret: Option<SecretPlace>,
     /// Print one line of JSON when ready.
     #[arg(long)]
     json: bool,
@@ -23,7 +28,8 @@ pub(crate) struct Serve {
 
 impl Serve {
     pub(crate) async fn run(self) -> anyhow::Result<Exit> {
-        let serving = Serving::start(ServeOptions::in_dir(self.dir, self.listen)?).await?;
+        let options = ServeOptions::in_dir(self.dir, self.listen)?;
+        let serving = Serving::start(ServeOptions { secret: self.secret, ..options }).await?;
         println!("{}", ready_line(&serving.endpoints, self.json)?);
         interrupted().await?;
         serving.stop().await;

@@ -109,6 +109,12 @@ impl Stacks {
         })
     }
 
+    /// Frames in all stacks: what memory and time grow with.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.stacks.iter().map(|stack| stack.frames.len()).sum()
+    }
+
     /// What a column counts.
     #[must_use]
     pub fn measure(&self, column: usize) -> ValueType {

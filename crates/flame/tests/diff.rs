@@ -59,7 +59,8 @@ fn what_is_gone_and_what_is_new_stand_side_by_side() {
 #[test]
 fn a_difference_within_the_spread_is_told_from_one_beyond() {
     // `kept` wavers by ten of a hundred between snapshots; `gone` by nothing.
-    let part = |kept: i64, other: i64| stacks(&[(&[0, KEPT], kept), (&[0, GONE], other), (&[0], 500)]);
+    let part =
+        |kept: i64, other: i64| stacks(&[(&[0, KEPT], kept), (&[0, GONE], other), (&[0], 500)]);
     let base: Vec<Stacks> = [90, 110, 95, 105, 100].map(|kept| part(kept, 100)).into();
     let subject: Vec<Stacks> = [108, 92, 104, 100, 106].map(|kept| part(kept, 130)).into();
     let pair = Pair::of([side(&base, 1.0), side(&subject, 1.0)], Basis::Invocation);

@@ -11,6 +11,12 @@ pub const TABLE: &str = "FLAMBEAU_TABLE";
 pub const TENANT: &str = "FLAMBEAU_TENANT";
 /// The tenant where [`TENANT`] is not set.
 pub const DEFAULT_TENANT: &str = "default";
+/// Who may ask render: `iam` or `token`.
+pub const ACCESS: &str = "FLAMBEAU_ACCESS";
+/// Where render's tokens and keys are kept, with `token`.
+pub const SECRET: &str = "FLAMBEAU_SECRET";
+/// Dollars per GB-second, where render is to reckon with others than AWS lists.
+pub const GB_SECOND: &str = "FLAMBEAU_GB_SECOND";
 /// What is profiled; else the function's own name.
 pub const SERVICE: &str = "FLAMBEAU_SERVICE";
 /// Objects merge reads at the same time.

@@ -4,13 +4,15 @@
 use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use anyhow::Context;
 use axum::{Json, Router, routing::get};
 use flambeau_layout::{TenantId, environment};
-use flambeau_store::{Config, Store};
+use flambeau_render::access::Access;
+use flambeau_store::{Config, SecretPlace, Store};
 use serde::{Deserialize, Serialize};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
@@ -44,6 +46,8 @@ pub struct ServeOptions {
     pub table: String,
     /// Whose profiles are served.
     pub tenant: TenantId,
+    /// Where tokens are kept, if pages are to ask for one.
+    pub secret: Option<SecretPlace>,
 }
 
 impl ServeOptions {
@@ -58,6 +62,7 @@ impl ServeOptions {
             bucket: "flambeau".to_owned(),
             table: "flambeau".to_owned(),
             tenant: TenantId::new("default")?,
+            secret: None,
         })
     }
 }
@@ -154,7 +159,8 @@ impl Serving {
         let pump =
             Pump::new(s3.outbox(), handlers(&store, &endpoints), options.dir.join("dead-letters"));
         let progress = pump.progress();
-        let pages = loopback::serve(http, pages(&store, &endpoints, progress.clone()))?;
+        let render = render(&store, &endpoints.tenant, options.secret)?;
+        let pages = loopback::serve(http, pages(render, &endpoints, progress.clone()))?;
         let schedule = Schedule {
             index: index(&store, &endpoints),
             dead_letters: options.dir.join("dead-letters"),
@@ -212,8 +218,24 @@ fn index(store: &Store, endpoints: &Endpoints) -> flambeau_index::State {
     flambeau_index::State { store: store.clone(), tenant: endpoints.tenant.clone() }
 }
 
-fn pages(store: &Store, endpoints: &Endpoints, progress: watch::Receiver<Progress>) -> Router {
-    let state = flambeau_render::State { store: store.clone(), tenant: endpoints.tenant.clone() };
+/// Render as on AWS: with tokens where a secret is named, with the prices that the
+/// environment tells.
+fn render(
+    store: &Store,
+    tenant: &TenantId,
+    secret: Option<SecretPlace>,
+) -> anyhow::Result<flambeau_render::State> {
+    let mut state = flambeau_render::State::new(store.clone(), tenant.clone());
+    state.access = Arc::new(secret.map_or(Access::Iam, Access::token));
+    state.pricing = flambeau_render::pricing_from_env()?;
+    Ok(state)
+}
+
+fn pages(
+    state: flambeau_render::State,
+    endpoints: &Endpoints,
+    progress: watch::Receiver<Progress>,
+) -> Router {
     let told = endpoints.clone();
     flambeau_render::router(state)
         .route(ENDPOINTS_PATH, get(async move || Json(told)))

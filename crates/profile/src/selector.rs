@@ -62,6 +62,54 @@ pub enum SelectorError {
     },
 }
 
+impl std::fmt::Display for Matcher {
+    /// As it is written in a selector.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        let bare = !self.name.starts_with(|c: char| c.is_ascii_digit());
+        match bare && !self.name.is_empty() && self.name.chars().all(plain) {
+            true => f.write_str(&self.name)?,
+            false => Quoted(&self.name).fmt(f)?,
+        }
+        let unanchored = |rx: &Regex| {
+            let text = rx.as_str().strip_prefix(ANCHOR.0).and_then(|rx| rx.strip_suffix(ANCHOR.1));
+            text.unwrap_or(rx.as_str()).to_owned()
+        };
+        let (operator, value) = match &self.condition {
+            Condition::Equal(value) => ("=", value.clone()),
+            Condition::NotEqual(value) => ("!=", value.clone()),
+            Condition::Match(rx) => ("=~", unanchored(rx)),
+            Condition::NotMatch(rx) => ("!~", unanchored(rx)),
+        };
+        write!(f, "{operator}{}", Quoted(&value))
+    }
+}
+
+/// A text in double quotes, as a selector reads it back.
+struct Quoted<'a>(&'a str);
+
+impl std::fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        use std::fmt::Write;
+        f.write_char('"')?;
+        for c in self.0.chars() {
+            match c {
+                '"' | '\\' => write!(f, "\\{c}")?,
+                '\n' => f.write_str("\\n")?,
+                c => f.write_char(c)?,
+            }
+        }
+        f.write_char('"')
+    }
+}
+
+impl std::fmt::Display for Selector {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let matchers: Vec<String> = self.matchers.iter().map(ToString::to_string).collect();
+        write!(f, "{{{}}}", matchers.join(","))
+    }
+}
+
 impl Condition {
     /// Whether a value is as it has to be.
     #[must_use]
@@ -99,6 +147,20 @@ impl Selector {
         }
         parser.end("the end")?;
         Ok(Selector { matchers })
+    }
+
+    /// The same, with one more condition.
+    #[must_use]
+    pub fn with(mut self, name: &str, condition: Condition) -> Selector {
+        self.matchers.push(Matcher { name: name.to_owned(), condition });
+        self
+    }
+
+    /// The same without the conditions on one label.
+    #[must_use]
+    pub fn without(mut self, name: &str) -> Selector {
+        self.matchers.retain(|matcher| matcher.name != name);
+        self
     }
 
     /// The conditions, as written.
@@ -250,9 +312,12 @@ impl<'a> Parser<'a> {
     }
 }
 
+/// What an expression stands between: it has to match a whole value, and a dot
+/// matches newlines, as in Prometheus.
+const ANCHOR: (&str, &str) = ("^(?s:", ")$");
+
 fn anchored(expression: String) -> Result<Regex, SelectorError> {
-    // Dot matches newlines in Prometheus.
-    match Regex::new(&format!("^(?s:{expression})$")) {
+    match Regex::new(&format!("{}{expression}{}", ANCHOR.0, ANCHOR.1)) {
         Ok(rx) => Ok(rx),
         Err(source) => Err(SelectorError::Expression { expression, source }),
     }

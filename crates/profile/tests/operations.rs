@@ -5,7 +5,9 @@ mod common;
 
 use common::{Builder, lines};
 use flambeau_profile::proto::{Label, Line, Location, Sample};
-use flambeau_profile::{Filter, Limits, MergeError, Merged, Selector, TagFilter, ValueType};
+use flambeau_profile::{
+    Condition, Filter, Limits, MergeError, Merged, Selector, TagFilter, ValueType,
+};
 use regex::Regex;
 
 fn merged(b: &Builder) -> Merged {
@@ -173,6 +175,24 @@ fn bad_selectors_are_refused_with_the_place() {
         assert!(error.ends_with(&format!("at byte {at}")), "{text}: {error}");
     }
     assert!(Selector::parse(r#"{a=~"("}"#).is_err());
+}
+
+#[test]
+fn selectors_are_written_as_they_are_read() {
+    for text in [
+        r#"{}"#,
+        r#"{a="b",_c!="d"}"#,
+        r#"{"a.b"=~"x|y.*","1"!~"\\d+"}"#,
+        "{a=\"quote \\\" slash \\\\ line \\n\"}",
+        r#"{"λ "="é"}"#,
+    ] {
+        let selector = Selector::parse(text).unwrap();
+        assert_eq!(selector.to_string(), text);
+        assert_eq!(Selector::parse(&selector.to_string()).unwrap().to_string(), text);
+    }
+    let one = Selector::parse(r#"{a="1",b="2",a!="3"}"#).unwrap();
+    let other = one.without("a").with("c", Condition::Equal("4".into()));
+    assert_eq!(other.to_string(), r#"{b="2",c="4"}"#);
 }
 
 #[test]

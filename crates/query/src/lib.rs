@@ -18,7 +18,7 @@ mod timeline;
 mod traces;
 mod view;
 
-pub use cache::{Answer, CACHE_MIN_BYTES, cached_or_fetch};
+pub use cache::{Answer, CACHE_MIN_BYTES, cached_or_fetch, keep, kept};
 pub use estimate::Estimate;
 pub use facets::{Comparison, Facet, Facets};
 pub use fetch::{FETCHES, Group, fetch, groups, read};

@@ -100,6 +100,12 @@ impl Narrowing {
         Ok(Self { selector, filter: any.then_some(filter) })
     }
 
+    /// The selector on labels.
+    #[must_use]
+    pub fn selector(&self) -> Option<&Selector> {
+        self.selector.as_ref()
+    }
+
     /// Whether the whole is asked for.
     #[must_use]
     pub fn is_none(&self) -> bool {

@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use flambeau_layout::FORMAT_VERSION;
 use sha2::{Digest, Sha256};
 
 use crate::{plan::Plan, view::Aggregate};
@@ -10,11 +11,11 @@ use crate::{plan::Plan, view::Aggregate};
 /// totals stay exactly what they were, and another one once a late snapshot has
 /// come. So a link that carries it can be told from the answer it once had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pin(u64);
+pub struct Pin([u8; 16]);
 
 impl fmt::Display for Pin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", self.0)
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -22,9 +23,11 @@ impl FromStr for Pin {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let digits = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
-        let number = u64::from_str_radix(text, 16).ok().filter(|_| digits);
-        number.map(Self).ok_or_else(|| format!("pin `{text}` is not 16 hexadecimal digits"))
+        let plain = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        let digits = text.len() == 32 && text.bytes().all(plain);
+        let number = u128::from_str_radix(text, 16).ok().filter(|_| digits);
+        let wrong = || format!("pin `{text}` is not 32 hexadecimal digits");
+        number.map(|number| Self(number.to_be_bytes())).ok_or_else(wrong)
     }
 }
 
@@ -33,6 +36,7 @@ impl Plan {
     #[must_use]
     pub fn pin(&self, aggregate: Aggregate) -> Pin {
         let mut sha = Sha256::new();
+        sha.update(format!("{FORMAT_VERSION}/{}/", env!("CARGO_PKG_VERSION")));
         if let Some(row) = self.blocks.first() {
             sha.update(format!("{}/{}/", row.tenant.encoded(), row.service.encoded()));
         }
@@ -47,7 +51,8 @@ impl Plan {
         for (name, total) in self.totals() {
             sha.update(format!("/{name}={total}"));
         }
-        let hash = sha.finalize();
-        Pin(hash.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        let mut pin = [0; 16];
+        pin.copy_from_slice(&sha.finalize()[..16]);
+        Pin(pin)
     }
 }

@@ -86,7 +86,7 @@ impl Dice {
 }
 
 enum Write {
-    Put(IndexedRow),
+    Put(Box<IndexedRow>),
     Cover(SortKey, SortKey),
 }
 
@@ -169,7 +169,7 @@ impl World {
         let by = rollup.key();
         self.showing = chosen.iter().map(|c| Write::Cover(c.key(), by.clone())).collect();
         let place = dice.roll(self.showing.len() + 1);
-        self.showing.insert(place, Write::Put(rollup));
+        self.showing.insert(place, Write::Put(Box::new(rollup)));
         for last in (1..self.showing.len()).rev() {
             self.showing.swap(last, dice.roll(last + 1));
         }
@@ -179,7 +179,7 @@ impl World {
     fn step(&mut self, dice: &mut Dice) {
         if let Some(write) = self.showing.pop() {
             match write {
-                Write::Put(row) => drop(self.rows.insert(row.key().to_string(), row)),
+                Write::Put(row) => drop(self.rows.insert(row.key().to_string(), *row)),
                 Write::Cover(key, by) => {
                     self.rows.get_mut(&key.to_string()).unwrap().covered_by = Some(by);
                 }

@@ -30,6 +30,18 @@ impl FromStr for Aggregate {
 }
 
 impl Plan {
+    /// Sample types of its profiles and their units, in order.
+    #[must_use]
+    pub fn sample_types(&self) -> Vec<(String, String)> {
+        let part = self.parts().next().map(|(_, part)| part);
+        let names = part.map_or(&[][..], |part| &part.sample_types);
+        let split = |name: &String| {
+            let (typ, unit) = name.rsplit_once('/').unwrap_or((name, ""));
+            (typ.to_owned(), unit.to_owned())
+        };
+        names.iter().map(split).collect()
+    }
+
     /// Positions of the sample types that are gauges.
     #[must_use]
     pub fn gauges(&self) -> &[usize] {

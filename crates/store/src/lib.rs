@@ -19,6 +19,7 @@ mod objects;
 mod patience;
 mod rollup;
 mod seam;
+mod secret;
 mod size;
 mod tables;
 mod transact;
@@ -34,6 +35,7 @@ pub use objects::{Got, ObjectInfo, Page, Put};
 pub use patience::Patience;
 pub use rollup::{MAX_CHILDREN, Rollup, RollupOutcome};
 pub use seam::{Effect, Hook, Seam};
+pub use secret::{NoPlace, SecretPlace};
 pub use size::{claim_bytes, row_bytes};
 pub use transact::MAX_TRANSACTION_ITEMS;
 

@@ -19,6 +19,21 @@ pub(crate) enum Format {
     Chrome,
     Firefox,
     Flamebearer,
+    HeatMap,
+    Timeline,
+    Sparkline,
+    Diff,
+}
+
+/// In what form errors are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tongue {
+    /// A page for people.
+    Page,
+    /// A line of text.
+    Line,
+    /// A document for programs.
+    Program,
 }
 
 /// How a format is asked for and answered.
@@ -38,7 +53,7 @@ struct Spoken {
 const JSON: &str = "application/json";
 
 /// All formats. Of several that take one type in `Accept`, the first answers.
-const FORMATS: [Spoken; 11] = [
+const FORMATS: [Spoken; 15] = [
     Spoken {
         format: Format::Pprof,
         name: "pprof",
@@ -127,6 +142,38 @@ const FORMATS: [Spoken; 11] = [
         content_type: JSON,
         file: "flamebearer.json",
     },
+    Spoken {
+        format: Format::HeatMap,
+        name: "heatmap.json",
+        suffixes: &[],
+        accepted: &[],
+        content_type: JSON,
+        file: "heatmap.json",
+    },
+    Spoken {
+        format: Format::Timeline,
+        name: "timeline.json",
+        suffixes: &[],
+        accepted: &[],
+        content_type: JSON,
+        file: "timeline.json",
+    },
+    Spoken {
+        format: Format::Sparkline,
+        name: "timeline.svg",
+        suffixes: &[],
+        accepted: &[],
+        content_type: "image/svg+xml",
+        file: "timeline.svg",
+    },
+    Spoken {
+        format: Format::Diff,
+        name: "diff.json",
+        suffixes: &[],
+        accepted: &[],
+        content_type: JSON,
+        file: "diff.json",
+    },
 ];
 
 impl Format {
@@ -138,7 +185,7 @@ impl Format {
         asked: Option<&str>,
         headers: &HeaderMap,
     ) -> Result<(ProfileType, Self), RenderError> {
-        let (typ, suffix) = split_suffix(typ);
+        let (typ, suffix) = Self::split_suffix(typ);
         let named = asked.filter(|name| !name.is_empty()).map(Self::named).transpose()?;
         let format = named.or(suffix).or_else(|| Self::accepted(headers)).unwrap_or(Self::Pprof);
         Ok((ProfileType::new(typ)?, format))
@@ -162,17 +209,35 @@ impl Format {
         best.map(|(_, format)| format)
     }
 
+    /// In what form whoever asks so wants to be told of errors.
+    pub(crate) fn tongue(asked: Option<&str>, path: &str, headers: &HeaderMap) -> Tongue {
+        let last = path.rsplit('/').next().unwrap_or_default();
+        let named = asked.and_then(|name| Self::named(name).ok());
+        match named.or(Self::split_suffix(last).1).or_else(|| Self::accepted(headers)) {
+            Some(Self::Html) => Tongue::Page,
+            Some(format) if format.spoken().content_type == JSON => Tongue::Program,
+            _ => Tongue::Line,
+        }
+    }
+
     fn named(name: &str) -> Result<Self, RenderError> {
         let found = FORMATS.iter().find(|spoken| spoken.name == name);
         found.map(|spoken| spoken.format).ok_or_else(|| {
-            let known = Self::names().collect::<Vec<_>>().join(", ");
+            let known = FORMATS.iter().map(|spoken| spoken.name).collect::<Vec<_>>().join(", ");
             RenderError::Parameter(format!("format `{name}` is not known; there are {known}"))
         })
     }
 
-    /// All formats by name.
-    pub(crate) fn names() -> impl Iterator<Item = &'static str> {
-        FORMATS.iter().map(|spoken| spoken.name)
+    /// That there is no such thing of what was asked for.
+    pub(crate) fn refused(self, what: &str, there: &[Self]) -> RenderError {
+        let there: Vec<_> = there.iter().map(|format| format.name()).collect();
+        let (name, there) = (self.name(), there.join(", "));
+        RenderError::Parameter(format!("there is no `{name}` of {what}; there are {there}"))
+    }
+
+    /// What it is called in `format=`.
+    pub(crate) fn name(self) -> &'static str {
+        self.spoken().name
     }
 
     fn spoken(self) -> &'static Spoken {
@@ -193,18 +258,18 @@ impl Format {
     pub(crate) fn file_suffix(self) -> &'static str {
         self.spoken().file
     }
-}
 
-/// The type without the suffix that names a format, the longest there is. A
-/// type that ends like one needs the suffix too.
-fn split_suffix(typ: &str) -> (&str, Option<Format>) {
-    let spellings = FORMATS.iter().flat_map(|spoken| {
-        spoken.suffixes.iter().chain([&spoken.name]).map(|suffix| (*suffix, spoken.format))
-    });
-    let ends = |suffix: &str| typ.strip_suffix(suffix)?.strip_suffix('.');
-    let found = spellings.filter_map(|(suffix, format)| Some((ends(suffix)?, format)));
-    let longest = found.filter(|(typ, _)| !typ.is_empty()).min_by_key(|(typ, _)| typ.len());
-    longest.map_or((typ, None), |(typ, format)| (typ, Some(format)))
+    /// A name without the suffix that names a format, the longest there is. One
+    /// that itself ends like a suffix needs another behind it.
+    pub(crate) fn split_suffix(typ: &str) -> (&str, Option<Format>) {
+        let spellings = FORMATS.iter().flat_map(|spoken| {
+            spoken.suffixes.iter().chain([&spoken.name]).map(|suffix| (*suffix, spoken.format))
+        });
+        let ends = |suffix: &str| typ.strip_suffix(suffix)?.strip_suffix('.');
+        let found = spellings.filter_map(|(suffix, format)| Some((ends(suffix)?, format)));
+        let longest = found.filter(|(typ, _)| !typ.is_empty()).min_by_key(|(typ, _)| typ.len());
+        longest.map_or((typ, None), |(typ, format)| (typ, Some(format)))
+    }
 }
 
 /// `0.875` in thousandths; what cannot be read is 1.
@@ -268,9 +333,24 @@ mod tests {
     }
 
     #[test]
+    fn errors_are_told_in_the_form_asked_for() {
+        let tongue = |asked, path, accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, accept.parse().unwrap());
+            Format::tongue(asked, path, &headers)
+        };
+        assert_eq!(tongue(None, "/s/a/cpu", "text/html,*/*"), Tongue::Page);
+        assert_eq!(tongue(None, "/s/a/cpu", "*/*"), Tongue::Line);
+        assert_eq!(tongue(None, "/s/a/cpu.json", "text/html"), Tongue::Program);
+        assert_eq!(tongue(Some("flame.json"), "/s/a/cpu", "text/html"), Tongue::Program);
+        assert_eq!(tongue(Some("pprof"), "/s/a/cpu", "text/html"), Tongue::Line);
+        assert_eq!(tongue(Some("nonsense"), "/", "application/json"), Tongue::Program);
+    }
+
+    #[test]
     fn an_unknown_format_lists_what_there_is() {
         let error = Format::negotiate("cpu", Some("png"), &HeaderMap::new()).unwrap_err();
         let said = error.to_string();
-        assert!(Format::names().all(|name| said.contains(name)), "{said}");
+        assert!(FORMATS.iter().all(|spoken| said.contains(spoken.name)), "{said}");
     }
 }

@@ -1,144 +1,84 @@
-//! Pages for people.
+//! Pages for people: HTML made here, complete without script; the script draws
+//! what it finds named in `data-` attributes.
 
-use askama::Template;
-use axum::{
-    Json,
-    extract::{Query, State},
-    response::{IntoResponse, Response},
-};
-use flambeau_layout::{ServiceEntry, name::encode_part};
-use flambeau_query::{Plan, Selection};
-use http::HeaderMap;
-use serde::{Deserialize, Serialize};
+pub(crate) mod diff;
+mod empty;
+pub(crate) mod profile;
+mod selection;
+pub(crate) mod services;
+pub(crate) mod traces;
 
-use crate::{answer, error::RenderError, format::Format, profile::span, request::ProfileQuery};
+use flambeau_layout::UnixMillis;
 
-#[derive(Debug, Default, Deserialize)]
-pub(crate) struct ServicesQuery {
-    format: Option<String>,
+use crate::{access::Admitted, assets, timeline::Chart};
+
+/// What all pages have.
+pub(crate) struct Head {
+    pub(crate) title: String,
+    pub(crate) script: String,
+    pub(crate) style: String,
+    /// Until when a guest, on a link, is let in.
+    pub(crate) guest_until: Option<String>,
 }
 
-/// A service as `/` tells of it.
-#[derive(Debug, Serialize)]
-struct ServiceLine {
-    service: String,
-    first: String,
-    last: String,
-    types: Vec<TypeLink>,
-}
-
-#[derive(Debug, Serialize)]
-struct TypeLink {
-    #[serde(rename = "type")]
-    typ: String,
-    sample_types: Vec<String>,
-    href: String,
-}
-
-#[derive(Template)]
-#[template(path = "services.html")]
-struct ServicesPage {
-    tenant: String,
-    services: Vec<ServiceLine>,
-}
-
-#[derive(Template)]
-#[template(path = "profile.html")]
-struct ProfilePage {
-    service: String,
-    typ: String,
-    span: String,
-    totals: Vec<(String, String)>,
-    left_out: Option<u64>,
-    undifferenced: Option<u64>,
-    means: bool,
-    svg: String,
-    formats: Vec<FormatLink>,
-    blocks: Vec<BlockLink>,
-}
-
-struct FormatLink {
-    name: &'static str,
-    href: String,
-}
-
-struct BlockLink {
-    window: String,
-    snapshots: u64,
-    href: String,
-}
-
-/// `/`: services and types.
-pub(crate) async fn services(
-    State(state): State<crate::State>,
-    Query(query): Query<ServicesQuery>,
-    headers: HeaderMap,
-) -> Result<Response, RenderError> {
-    let services = state.store.services(&state.tenant).await?;
-    let services: Vec<ServiceLine> = services.iter().map(line).collect();
-    let html = match query.format.as_deref() {
-        Some("html") => true,
-        Some("json") => false,
-        None => Format::accepted(&headers) == Some(Format::Html),
-        Some(other) => {
-            let known = "services are listed as html or json";
-            return Err(RenderError::Parameter(format!("format `{other}` is not known; {known}")));
-        }
-    };
-    if !html {
-        return Ok(Json(services).into_response());
-    }
-    let tenant = state.tenant.to_string();
-    Ok(answer::html(ServicesPage { tenant, services }.render()?))
-}
-
-fn line(entry: &ServiceEntry) -> ServiceLine {
-    let link = |(typ, sample_types): (&flambeau_layout::ProfileType, &Vec<String>)| TypeLink {
-        typ: typ.to_string(),
-        sample_types: sample_types.clone(),
-        href: format!("/s/{}/{}", entry.service.encoded(), typ.encoded()),
-    };
-    ServiceLine {
-        service: entry.service.to_string(),
-        first: entry.first.to_string(),
-        last: entry.last.to_string(),
-        types: entry.types.iter().map(link).collect(),
+impl Head {
+    pub(crate) fn of(title: impl Into<String>, admitted: Option<&Admitted>) -> Self {
+        let guest_until = match admitted {
+            Some(Admitted::Link(link)) => Some(UnixMillis(link.expires * 1000).to_string()),
+            _ => None,
+        };
+        let (script, style) = (assets::SCRIPT.href(), assets::STYLE.href());
+        Self { title: title.into(), script, style, guest_until }
     }
 }
 
-/// `/s/{service}/{type}` for a browser.
-pub(crate) fn profile(
-    selection: &Selection,
-    plan: &Plan,
-    query: &ProfileQuery,
-) -> Result<Response, RenderError> {
-    let typ = encode_part(selection.typ.as_str());
-    let blocks = plan.blocks.iter().rev().take(MAX_LISTED_BLOCKS).map(|row| BlockLink {
-        window: row.window.start.to_string(),
-        snapshots: row.snapshots,
-        href: format!("{typ}/blocks/{}", row.block),
-    });
-    let totals = plan
-        .shown_totals(query.aggregate()?)
-        .into_iter()
-        .map(|(name, total)| (name, total.to_string()));
-    let page = ProfilePage {
-        service: selection.service.to_string(),
-        typ: selection.typ.to_string(),
-        span: span(plan),
-        totals: totals.collect(),
-        left_out: (plan.left_out > 0).then_some(plan.left_out),
-        undifferenced: Some(plan.undifferenced()).filter(|count| *count > 0),
-        means: plan.divides(query.aggregate()?),
-        svg: query.link("svg"),
-        formats: Format::names()
-            .filter(|name| *name != "html")
-            .map(|name| FormatLink { name, href: query.link(name) })
-            .collect(),
-        blocks: blocks.collect(),
-    };
-    Ok(answer::html(page.render()?))
+/// A link among others of its kind.
+pub(crate) struct Tab {
+    pub(crate) name: String,
+    pub(crate) href: String,
+    pub(crate) current: bool,
 }
 
-/// Blocks that a page lists; the newest.
-const MAX_LISTED_BLOCKS: usize = 50;
+impl Tab {
+    fn to(name: impl Into<String>, href: impl Into<String>) -> Self {
+        Self { name: name.into(), href: href.into(), current: false }
+    }
+}
+
+/// A condition that can be taken away.
+pub(crate) struct Chip {
+    pub(crate) text: String,
+    pub(crate) without: String,
+}
+
+/// A chart with what a brush over it needs.
+pub(crate) struct ChartView {
+    pub(crate) chart: Chart,
+    /// The part that is looked at, in per cent of the width; `None` is all of it.
+    pub(crate) lens: Option<(f64, f64)>,
+    pub(crate) title: String,
+}
+
+impl ChartView {
+    fn of(chart: Chart, lens: Option<flambeau_query::Range>, title: String) -> Self {
+        let width = (chart.until.0 - chart.from.0).max(1) as f64;
+        let share =
+            |at: UnixMillis| ((at.0 - chart.from.0) as f64 / width * 100.0).clamp(0.0, 100.0);
+        let lens = lens.map(|range| {
+            let (from, until) = (share(range.from), share(range.until));
+            (round(from), round((until - from).max(0.2)))
+        });
+        Self { chart, lens, title }
+    }
+}
+
+fn round(share: f64) -> f64 {
+    (share * 100.0).round() / 100.0
+}
+
+/// A time as people read it: to the second, UTC.
+pub(crate) fn said(time: UnixMillis) -> String {
+    let text = time.to_string();
+    let seconds = text.split('.').next().unwrap_or(&text).trim_end_matches('Z');
+    format!("{} UTC", seconds.replace('T', " "))
+}

@@ -1,54 +1,84 @@
 //! `/s/{service}/{type}`: one profile, many representations.
 
+use std::sync::Arc;
+
 use axum::{
-    body::Bytes,
-    extract::{Path, Query, State, rejection::QueryRejection},
+    Extension,
+    extract::{Path, Query, State},
     response::Response,
 };
+use bytes::Bytes;
 use flambeau_layout::{BlockId, ProfileType, ServiceName};
 use flambeau_profile::{DEFAULT_LEVEL, Limits, Merged};
 use flambeau_query::{
-    Aggregate, Narrowing, Plan, QueryError, Range, Selection, cached_or_fetch, plan, read,
+    Aggregate, Pin, Plan, QueryError, Range, Selection, cached_or_fetch, keep, kept, plan, read,
 };
-use http::HeaderMap;
+use http::{HeaderMap, Uri};
 
 use crate::{
-    answer,
+    access::Admitted,
+    answer::{self, Caching},
     error::RenderError,
     format::Format,
-    pages,
+    heat, pages,
+    params::Params,
     request::ProfileQuery,
+    shown::{Shown, Wish},
+    timeline,
     view::{Titles, view},
 };
 
+/// Most compressed bytes that one answer reads: merged they are several times as
+/// many, and a function has to hold them.
+pub(crate) const MAX_PLAN_BYTES: u64 = 256 << 20;
+/// Pprofs longer than this are not sent through the function, which is slow beyond
+/// its first 6 MB, but fetched from the bucket by a link.
+pub(crate) const REDIRECT_BYTES: usize = 4 << 20;
+
 /// Everything that is asked of a profile.
-struct Asked {
-    selection: Selection,
-    format: Format,
-    query: ProfileQuery,
-    narrowing: Narrowing,
-    aggregate: Aggregate,
+pub(crate) struct Asked {
+    pub(crate) selection: Selection,
+    pub(crate) format: Format,
+    pub(crate) query: ProfileQuery,
+    pub(crate) params: Params,
+    pub(crate) wish: Wish,
+    pub(crate) aggregate: Aggregate,
+    pub(crate) pin: Option<Pin>,
 }
 
 impl Asked {
-    fn read(
+    pub(crate) fn read(
         state: &crate::State,
         (service, typ): (String, String),
-        query: Result<Query<ProfileQuery>, QueryRejection>,
+        uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<Self, RenderError> {
-        let Query(query) = query?;
+        let Query(query) = Query::<ProfileQuery>::try_from_uri(uri)?;
         let (typ, format) = Format::negotiate(&typ, query.format.as_deref(), headers)?;
         let service = ServiceName::new(service)?;
         let selection =
             Selection { tenant: state.tenant.clone(), service, typ, range: query.range()? };
         query.check_norm()?;
-        let (narrowing, aggregate) = (query.narrowing()?, query.aggregate()?);
-        Ok(Self { selection, format, query, narrowing, aggregate })
+        let wish = Wish::of(&query, state.pricing)?;
+        let (aggregate, pin) = (query.aggregate()?, query.pin()?);
+        let params = Params::parse(uri.query().unwrap_or_default());
+        Ok(Self { selection, format, query, params, wish, aggregate, pin })
     }
 
-    fn file_name(&self) -> String {
+    pub(crate) fn file_name(&self) -> String {
         format!("{}-{}", self.selection.service, self.selection.typ)
+    }
+
+    /// What names the part of an answer that is looked at.
+    fn kept_key(&self, pin: Pin) -> String {
+        let range = ["from", "until", "seconds", "pin", "tfrom", "tuntil"];
+        let mut params = self.params.question().without(&range);
+        // Who is in the middle is shown only, but it is another profile.
+        if let Some((function, way)) = &self.wish.middle {
+            params.set("around", function);
+            params.set("side", &format!("{way:?}"));
+        }
+        format!("{pin}?{params}")
     }
 }
 
@@ -56,60 +86,213 @@ impl Asked {
 pub(crate) async fn merged(
     State(state): State<crate::State>,
     Path(path): Path<(String, String)>,
-    query: Result<Query<ProfileQuery>, QueryRejection>,
+    Extension(admitted): Extension<Admitted>,
+    uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, RenderError> {
-    let asked = Asked::read(&state, path, query, &headers)?;
+    let asked = Asked::read(&state, path, &uri, &headers)?;
+    match asked.format {
+        Format::Html => {
+            return pages::profile::page(&state, &asked, &admitted, &uri, &headers).await;
+        }
+        Format::Timeline | Format::Sparkline => {
+            return timeline::answer(&state, &asked, &headers).await;
+        }
+        Format::HeatMap => return heat::answer(&state, &asked, &headers).await,
+        Format::Diff => {
+            let there = [Format::Pprof, Format::Html, Format::Svg, Format::FlameJson];
+            return Err(asked.format.refused("one selection: …/diff/ has it", &there));
+        }
+        _ => {}
+    }
     let plan = plan(&state.store, &asked.selection).await?;
-    if asked.format == Format::Html {
-        return pages::profile(&asked.selection, &plan, &asked.query);
+    let plan = within_limits(plan)?;
+    let pinned = Pinned::of(&state, &asked, &plan).await?;
+    if asked.format == Format::Pprof && asked.wish.is_none() {
+        let note = answered(&plan, asked.aggregate, &[], &pinned);
+        let (bytes, key) = match pinned.bytes() {
+            Some(bytes) => (bytes, None),
+            None => whole(&state, &asked, &plan, pinned.holds()).await?,
+        };
+        return pprof(&state, &asked, bytes, key, note, &pinned).await;
     }
-    if asked.format == Format::Pprof && asked.narrowing.is_none() {
-        let note = answered(&plan, asked.aggregate, &[]);
-        let bytes = merge(&state, &asked.selection, &plan, asked.aggregate).await?;
-        return Ok(answer::profile(asked.format, bytes, &asked.file_name(), Some(note)));
+    let (plan, shown) = shown(&state, &asked, plan, &pinned).await?;
+    let mut note = answered(&plan, asked.aggregate, &shown.unmatched, &pinned);
+    if shown.unpriced != 0 {
+        note.push_str("; samples without a label memory have no price: memory=MB gives them one");
     }
-    let (plan, profile, unmatched) = narrowed(&state, &asked).await?;
-    let note = answered(&plan, asked.aggregate, &unmatched);
+    let caching = pinned.caching();
     let titles = titles(&asked.selection, &plan);
-    let body = view(&profile, asked.format, &asked.query, &titles)?;
-    Ok(answer::view(asked.format, body, &asked.file_name(), Some(note), &headers))
+    let (file_name, format) = (asked.file_name(), asked.format);
+    let body = tokio::task::spawn_blocking(move || view(&shown, &asked, &titles)).await??;
+    if format == Format::Pprof && body.len() > REDIRECT_BYTES {
+        return elsewhere(&state, body.into(), &file_name).await;
+    }
+    Ok(answer::view(format, body, &file_name, Some(note), caching, &headers))
 }
 
-/// The part of the profile that is asked for, and the options that matched
-/// nothing.
-async fn narrowed(
+/// Refuses what is more than a function holds.
+pub(crate) fn within_limits(plan: Plan) -> Result<Plan, RenderError> {
+    let (bytes, most) = (plan.bytes(), MAX_PLAN_BYTES);
+    if bytes <= most {
+        return Ok(plan);
+    }
+    let (blocks, mega) = (plan.blocks.len(), |bytes: u64| bytes >> 20);
+    Err(RenderError::TooLarge(format!(
+        "the answer is made of {blocks} blocks of {} MB, more than the {} MB that are read at once; \
+         narrow the range by from and until",
+        mega(bytes),
+        mega(most)
+    )))
+}
+
+/// How an answer stands to the pin that was asked for.
+pub(crate) enum Pinned {
+    /// None was asked for.
+    No,
+    /// It is still that answer.
+    Holds,
+    /// More has come since; the answer as it was is kept still.
+    Kept(Bytes),
+    /// More has come since.
+    Changed,
+}
+
+impl Pinned {
+    pub(crate) async fn of(
+        state: &crate::State,
+        asked: &Asked,
+        plan: &Plan,
+    ) -> Result<Self, RenderError> {
+        match asked.pin {
+            None => Ok(Self::No),
+            Some(pin) if plan.pin(asked.aggregate) == pin => Ok(Self::Holds),
+            Some(pin) => {
+                let bytes = kept(&state.store, &state.tenant, pin).await?;
+                Ok(bytes.map_or(Self::Changed, Self::Kept))
+            }
+        }
+    }
+
+    fn bytes(&self) -> Option<Bytes> {
+        match self {
+            Self::Kept(bytes) => Some(bytes.clone()),
+            _ => None,
+        }
+    }
+
+    fn holds(&self) -> bool {
+        matches!(self, Self::Holds)
+    }
+
+    pub(crate) fn caching(&self) -> Caching {
+        match self {
+            Self::Holds | Self::Kept(_) => Caching::Forever,
+            Self::No => Caching::Shortly,
+            Self::Changed => Caching::Never,
+        }
+    }
+
+    /// What is to be said of it.
+    pub(crate) fn said(&self) -> Option<&'static str> {
+        match self {
+            Self::No | Self::Holds => None,
+            Self::Kept(_) => Some("as it was when it was shared; more has come since"),
+            Self::Changed => Some("more has come since it was shared"),
+        }
+    }
+}
+
+/// The part of the profile that is asked for, from memory where it is there.
+pub(crate) async fn shown(
     state: &crate::State,
     asked: &Asked,
-) -> Result<(Plan, Merged, Vec<&'static str>), RenderError> {
-    let now = jiff::Timestamp::now().into();
-    let (plan, profile) = read(&state.store, &asked.selection, now, &Limits::default()).await?;
-    let profile = plan.show(profile, asked.aggregate).map_err(QueryError::Merge)?;
-    let (profile, unmatched) = asked.narrowing.apply(profile);
-    Ok((plan, profile, unmatched))
+    plan: Plan,
+    pinned: &Pinned,
+) -> Result<(Plan, Arc<Shown>), RenderError> {
+    let pin = match pinned {
+        Pinned::Kept(_) => asked.pin.unwrap_or(plan.pin(asked.aggregate)),
+        _ => plan.pin(asked.aggregate),
+    };
+    let key = asked.kept_key(pin);
+    if let Some(shown) = state.kept.get(&key) {
+        return Ok((plan, shown));
+    }
+    let limits = Limits::default();
+    let (plan, profile) = match pinned.bytes() {
+        Some(bytes) => (plan, Merged::from_bytes(&bytes, &limits).map_err(QueryError::Merge)?),
+        None => {
+            let now = jiff::Timestamp::now().into();
+            let (plan, profile) = read(&state.store, &asked.selection, now, &limits).await?;
+            let profile = plan.show(profile, asked.aggregate).map_err(QueryError::Merge)?;
+            (plan, profile)
+        }
+    };
+    let shown = Arc::new(asked.wish.apply(profile)?);
+    state.kept.put(key, Arc::clone(&shown));
+    Ok((plan, shown))
 }
 
-/// The merged pprof: a kept answer where there is one. A block that has gone
-/// since it was planned is planned for again.
-async fn merge(
+/// The whole merged pprof, and where it is kept; an object that has gone meanwhile
+/// makes a new plan.
+async fn whole(
     state: &crate::State,
-    selection: &Selection,
+    asked: &Asked,
     plan: &Plan,
-    aggregate: Aggregate,
-) -> Result<Bytes, RenderError> {
-    let limits = Limits::default();
-    match cached_or_fetch(&state.store, plan, aggregate, &limits).await {
+    anyway: bool,
+) -> Result<(Bytes, Option<String>), RenderError> {
+    let (limits, aggregate) = (Limits::default(), asked.aggregate);
+    match cached_or_fetch(&state.store, plan, aggregate, &limits, anyway).await {
         Err(QueryError::Store(error)) if error.may_be_missing() => {
             let now = jiff::Timestamp::now().into();
-            let (plan, profile) = read(&state.store, selection, now, &limits).await?;
+            let (plan, profile) = read(&state.store, &asked.selection, now, &limits).await?;
             let profile = plan.show(profile, aggregate).map_err(QueryError::Merge)?;
-            Ok(profile.encode_gzip(DEFAULT_LEVEL).into())
+            Ok((profile.encode_gzip(DEFAULT_LEVEL).into(), None))
         }
-        answered => Ok(answered?.bytes),
+        answered => answered.map(|answer| (answer.bytes, answer.key)).map_err(Into::into),
     }
 }
 
-/// The merged object of one block.
+async fn pprof(
+    state: &crate::State,
+    asked: &Asked,
+    bytes: Bytes,
+    key: Option<String>,
+    note: String,
+    pinned: &Pinned,
+) -> Result<Response, RenderError> {
+    match key {
+        Some(key) if bytes.len() > REDIRECT_BYTES => {
+            answer::elsewhere(state, &key, &asked.file_name()).await
+        }
+        None if bytes.len() > REDIRECT_BYTES => elsewhere(state, bytes, &asked.file_name()).await,
+        _ => Ok(answer::profile(
+            asked.format,
+            bytes,
+            &asked.file_name(),
+            Some(note),
+            pinned.caching(),
+        )),
+    }
+}
+
+/// Keeps an answer and says where it is; sends it after all where it cannot be kept.
+async fn elsewhere(
+    state: &crate::State,
+    bytes: Bytes,
+    file_name: &str,
+) -> Result<Response, RenderError> {
+    match keep(&state.store, &state.tenant, &bytes).await {
+        Ok(key) => answer::elsewhere(state, &key, file_name).await,
+        Err(error) => {
+            tracing::warn!(%error, "a large answer could not be kept; sending it");
+            Ok(answer::profile(Format::Pprof, bytes, file_name, None, Caching::Shortly))
+        }
+    }
+}
+
+/// The merged object of one block: itself where it is one, a part of a segment
+/// otherwise.
 pub(crate) async fn block(
     State(state): State<crate::State>,
     Path((service, typ, id)): Path<(String, String, String)>,
@@ -122,40 +305,42 @@ pub(crate) async fn block(
         range: Range::all(),
     };
     let part = flambeau_query::block(&state.store, &selection, &id).await?;
+    let file_name = format!("{}-{id}", selection.service);
+    if part.at.key.starts_with(flambeau_layout::object::BLOCKS) {
+        return answer::elsewhere(&state, &part.at.key, &file_name).await;
+    }
     let bytes = state.store.get_range(&part.at).await?;
-    Ok(answer::profile(Format::Pprof, bytes, &format!("{}-{id}", selection.service), None))
+    Ok(answer::profile(Format::Pprof, bytes, &file_name, None, Caching::Forever))
 }
 
-fn titles(selection: &Selection, plan: &Plan) -> Titles {
+pub(crate) fn titles(selection: &Selection, plan: &Plan) -> Titles {
     let title = format!("{} · {}", selection.service, selection.typ);
     Titles { title, subtitle: span(plan) }
 }
 
 /// What the answer covers, in words.
 pub(crate) fn span(plan: &Plan) -> String {
-    let first = plan.blocks.first().map_or(plan.range.from, |row| row.window.start);
-    let last = plan.blocks.iter().map(|row| row.window.end()).max().unwrap_or(plan.range.until);
-    format!("{} snapshots, {first} to {last}", plan.snapshots())
+    let span = plan.span();
+    format!("{} snapshots, {} to {}", plan.snapshots(), span.from, span.until)
 }
 
-fn answered(plan: &Plan, aggregate: Aggregate, unmatched: &[&str]) -> String {
-    let left_out = match plan.left_out {
-        0 => String::new(),
-        n => format!("; {n} snapshots of another shape left out"),
-    };
-    let undifferenced = match plan.undifferenced() {
-        0 => String::new(),
-        n => format!("; cumulative columns of {n} snapshots left out"),
-    };
-    let mean = if plan.divides(aggregate) { "; gauges are means per snapshot" } else { "" };
+fn answered(plan: &Plan, aggregate: Aggregate, unmatched: &[&str], pinned: &Pinned) -> String {
+    let mut said = vec![format!("{} blocks", plan.blocks.len()), span(plan)];
     let everything = plan.asked == Range::all();
-    let rounded = match everything || plan.asked == plan.range {
-        true => String::new(),
-        false => format!("; rounded to {}..{}", plan.range.from, plan.range.until),
-    };
-    let unmatched: String =
-        unmatched.iter().map(|option| format!("; {option} matched nothing")).collect();
-    let blocks = plan.blocks.len();
-    let span = span(plan);
-    format!("{blocks} blocks; {span}{rounded}{left_out}{undifferenced}{mean}{unmatched}")
+    if !everything && plan.asked != plan.range {
+        said.push(format!("rounded to {}..{}", plan.range.from, plan.range.until));
+    }
+    if plan.left_out > 0 {
+        said.push(format!("{} snapshots of another shape left out", plan.left_out));
+    }
+    if plan.undifferenced() > 0 {
+        let snapshots = plan.undifferenced();
+        said.push(format!("cumulative columns of {snapshots} snapshots left out"));
+    }
+    if plan.divides(aggregate) {
+        said.push("gauges are means per snapshot".to_owned());
+    }
+    said.extend(pinned.said().map(str::to_owned));
+    said.extend(unmatched.iter().map(|option| format!("{option} matched nothing")));
+    said.join("; ")
 }

@@ -1,8 +1,13 @@
 //! What a request asks for.
 
-use flambeau_flame::{Cut, DEFAULT_NODES, MAX_NODES, NodeId, Sort};
-use flambeau_layout::{UnixMillis, name::encode_part};
-use flambeau_query::{Aggregate, Narrowing, Range, narrow::Options};
+use std::ops::RangeInclusive;
+
+use flambeau_flame::{
+    Cut, DEFAULT_NODES, MAX_NODES, NodeId, Sort,
+    heatmap::{DEFAULT_SECOND_ROWS, SECOND_ROWS},
+};
+use flambeau_layout::UnixMillis;
+use flambeau_query::{Aggregate, Narrowing, Pin, Range, cost::Pricing, narrow::Options};
 use serde::Deserialize;
 
 use crate::error::RenderError;
@@ -52,10 +57,44 @@ pub(crate) struct ProfileQuery {
     draw: Option<String>,
     /// `flat` or `cum`.
     sort: Option<String>,
+    /// Functions listed beside a tree.
+    top: Option<String>,
+    /// A function in the middle, by the name shown.
+    pub(crate) around: Option<String>,
+    /// Which way from there: `callers` or `callees`.
+    side: Option<String>,
+    /// `dollars` for time as money.
+    unit: Option<String>,
+    /// Dollars per GB-second, in place of the table's.
+    price: Option<String>,
+    /// MB of memory, where samples do not say.
+    memory: Option<String>,
+    /// What the rows of a heat map are.
+    pub(crate) by: Option<String>,
+    /// How many of them a second has.
+    rows: Option<String>,
+    /// Of a trace: from so many nanoseconds after its first sample …
+    t0: Option<String>,
+    /// … to before so many.
+    t1: Option<String>,
+    /// What an answer once held; see [`flambeau_query::Pin`].
+    pin: Option<String>,
 }
 
+/// Which way from a function in the middle.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// Who calls it.
+    Callers,
+    /// Whom it calls.
+    Callees,
+}
+
+/// Functions listed beside a tree, at most.
+pub(crate) const MAX_ROWS: usize = 10_000;
+
 /// What is there and says something.
-fn given(text: &Option<String>) -> Option<&str> {
+pub(crate) fn given(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
 }
 
@@ -98,9 +137,8 @@ impl ProfileQuery {
 
     pub(crate) fn max_nodes(&self) -> Result<usize, RenderError> {
         let Some(text) = given(&self.max_nodes) else { return Ok(DEFAULT_NODES) };
-        let nodes = text.parse().ok().filter(|nodes| (1..=MAX_NODES).contains(nodes));
         let wrong = || format!("max_nodes `{text}` is not a number from 1 to {MAX_NODES}");
-        nodes.ok_or_else(|| RenderError::Parameter(wrong()))
+        number(text, 1..=MAX_NODES).ok_or_else(|| RenderError::Parameter(wrong()))
     }
 
     fn root(&self) -> Result<Option<NodeId>, RenderError> {
@@ -126,6 +164,83 @@ impl ProfileQuery {
         given(&self.sort).map_or(Ok(Sort::default()), str::parse).map_err(RenderError::Parameter)
     }
 
+    /// Functions to list beside a tree.
+    pub(crate) fn top(&self) -> Result<usize, RenderError> {
+        let Some(text) = given(&self.top) else { return Ok(0) };
+        let wrong = || format!("top `{text}` is not a number from 0 to {MAX_ROWS}");
+        number(text, 0..=MAX_ROWS).ok_or_else(|| RenderError::Parameter(wrong()))
+    }
+
+    /// The function in the middle, and which way from there.
+    pub(crate) fn middle(&self) -> Result<Option<(&str, Way)>, RenderError> {
+        let Some(function) = given(&self.around) else { return Ok(None) };
+        match given(&self.side) {
+            Some("callers") => Ok(Some((function, Way::Callers))),
+            None | Some("callees") => Ok(Some((function, Way::Callees))),
+            Some(other) => Err(RenderError::Parameter(format!(
+                "side `{other}` is not known; write callers or callees"
+            ))),
+        }
+    }
+
+    /// With what time is made money, where that is asked for; what the function was
+    /// told beforehand stands behind what the request says.
+    pub(crate) fn pricing(&self, told: Pricing) -> Result<Option<Pricing>, RenderError> {
+        match given(&self.unit) {
+            None => return Ok(None),
+            Some("dollars") => {}
+            Some(other) => {
+                let wrong = format!("unit `{other}` is not known; write dollars, or nothing");
+                return Err(RenderError::Parameter(wrong));
+            }
+        }
+        let positive = |name: &str, text: &Option<String>| match given(text) {
+            None => Ok(None),
+            Some(text) => match text.parse::<f64>() {
+                Ok(value) if value > 0.0 && value.is_finite() => Ok(Some(value)),
+                _ => Err(RenderError::Parameter(format!("{name} `{text}` is not above 0"))),
+            },
+        };
+        Ok(Some(Pricing {
+            gb_second: positive("price", &self.price)?.or(told.gb_second),
+            memory_mb: positive("memory", &self.memory)?.or(told.memory_mb),
+        }))
+    }
+
+    /// Rows of a second in a heat map.
+    pub(crate) fn second_rows(&self) -> Result<usize, RenderError> {
+        let Some(text) = given(&self.rows) else { return Ok(DEFAULT_SECOND_ROWS) };
+        let (least, most) = (SECOND_ROWS.start(), SECOND_ROWS.end());
+        let wrong = || format!("rows `{text}` is not a number from {least} to {most}");
+        number(text, SECOND_ROWS).ok_or_else(|| RenderError::Parameter(wrong()))
+    }
+
+    /// The part of a trace, in nanoseconds after its first sample.
+    pub(crate) fn moments(&self) -> Result<Option<(i64, i64)>, RenderError> {
+        let nanos = |name: &str, text: &Option<String>, open: i64| match given(text) {
+            None => Ok(open),
+            Some(text) => text.parse::<i64>().map_err(|_| {
+                RenderError::Parameter(format!("{name} `{text}` is not a number of nanoseconds"))
+            }),
+        };
+        let (from, until) = (nanos("t0", &self.t0, i64::MIN)?, nanos("t1", &self.t1, i64::MAX)?);
+        if until < from {
+            let wrong = format!("the part of the trace ends ({until}) before it begins ({from})");
+            return Err(RenderError::Parameter(wrong));
+        }
+        Ok(((from, until) != (i64::MIN, i64::MAX)).then_some((from, until)))
+    }
+
+    /// The pin of the answer that is expected.
+    pub(crate) fn pin(&self) -> Result<Option<Pin>, RenderError> {
+        given(&self.pin).map(str::parse).transpose().map_err(RenderError::Parameter)
+    }
+
+    /// Whether anything says from when or until when.
+    pub(crate) fn has_range(&self) -> bool {
+        given(&self.from).or(given(&self.until)).or(given(&self.seconds)).is_some()
+    }
+
     /// pprof's `normalize` scales a profile to its base: there is none here, so
     /// that it changes nothing, as with pprof. What it would not read is refused.
     pub(crate) fn check_norm(&self) -> Result<(), RenderError> {
@@ -135,35 +250,10 @@ impl ProfileQuery {
             _ => Err(RenderError::Parameter(format!("norm `{word}` is neither true nor false"))),
         }
     }
+}
 
-    /// The same question in another format, for links.
-    pub(crate) fn link(&self, format: &str) -> String {
-        let mut link = format!("?format={format}");
-        let parts = [
-            ("from", &self.from),
-            ("until", &self.until),
-            ("seconds", &self.seconds),
-            ("st", &self.st),
-            ("si", &self.si),
-            ("agg", &self.agg),
-            ("q", &self.q),
-            ("f", &self.f),
-            ("i", &self.i),
-            ("h", &self.h),
-            ("s", &self.s),
-            ("sf", &self.sf),
-            ("tf", &self.tf),
-            ("ti", &self.ti),
-            ("ts", &self.ts),
-            ("th", &self.th),
-        ];
-        for (name, value) in parts {
-            if let Some(value) = given(value) {
-                link.push_str(&format!("&{name}={}", encode_part(value)));
-            }
-        }
-        link
-    }
+fn number(text: &str, bounds: RangeInclusive<usize>) -> Option<usize> {
+    text.parse().ok().filter(|number| bounds.contains(number))
 }
 
 /// `go tool pprof -seconds` sends whole seconds.
@@ -177,18 +267,6 @@ fn last_seconds(text: &str) -> Result<String, RenderError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-
-    #[test]
-    fn links_keep_the_question() {
-        let query = ProfileQuery {
-            from: Some("now-1h".into()),
-            st: Some("a&b".into()),
-            f: Some("x y".into()),
-            h: Some(String::new()),
-            ..Default::default()
-        };
-        assert_eq!(query.link("svg"), "?format=svg&from=now-1h&st=a%26b&f=x%20y");
-    }
 
     #[test]
     fn numbers_have_their_bounds() {
@@ -207,6 +285,31 @@ mod tests {
         };
         assert_eq!(root("00000000000000ff").unwrap(), Some(NodeId(255)));
         assert!(root("ff").is_err() && root("+0000000000000ff").is_err());
+    }
+
+    #[test]
+    fn dollars_and_moments_are_read_and_refused() {
+        let asked = |unit: &str, price: &str| ProfileQuery {
+            unit: Some(unit.into()),
+            price: Some(price.into()),
+            ..Default::default()
+        };
+        let told = Pricing { gb_second: Some(2.0), memory_mb: None };
+        let priced = |unit, price| asked(unit, price).pricing(told);
+        assert_eq!(priced("", "").unwrap(), None);
+        assert_eq!(priced("dollars", "").unwrap().unwrap().gb_second, Some(2.0));
+        assert_eq!(priced("dollars", "0.5").unwrap().unwrap().gb_second, Some(0.5));
+        for price in ["0", "-1", "inf", "NaN", "cheap"] {
+            assert!(priced("dollars", price).is_err(), "{price}");
+        }
+        assert!(priced("euros", "").is_err());
+        let moments = |t0: &str, t1: &str| {
+            ProfileQuery { t0: Some(t0.into()), t1: Some(t1.into()), ..Default::default() }
+                .moments()
+        };
+        assert_eq!(moments("", "").unwrap(), None);
+        assert_eq!(moments("5", "").unwrap(), Some((5, i64::MAX)));
+        assert!(moments("6", "5").is_err() && moments("now", "").is_err());
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use anyhow::{Context, ensure};
-use flambeau_layout::{Level, ProfileType, RowState, ServiceName, UnixMillis};
+use flambeau_layout::{ProfileType, RowState, ServiceName, UnixMillis};
 use flambeau_profile::Limits;
 use flambeau_query::{Grain, Plan, QueryError, Range, Selection, fetch, plan_at, read};
 use flambeau_store::Store;
