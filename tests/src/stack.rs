@@ -9,6 +9,7 @@ use flambeau_layout::{
 };
 use flambeau_local::{ServeOptions, Serving};
 use flambeau_profile::{Limits, Merged};
+use flambeau_store::SecretPlace;
 use tempfile::TempDir;
 
 /// Longest wait for anything.
@@ -28,8 +29,17 @@ impl Stack {
     /// # Errors
     /// When it does not start.
     pub async fn start() -> anyhow::Result<Self> {
+        Self::start_with(None).await
+    }
+
+    /// Starts an empty one whose pages ask for the tokens kept at `secret`.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub async fn start_with(secret: Option<SecretPlace>) -> anyhow::Result<Self> {
         let dir = tempfile::tempdir()?;
         let options = ServeOptions::in_dir(dir.path(), "127.0.0.1:0".parse()?)?;
+        let options = ServeOptions { secret, ..options };
         Ok(Self { serving: Serving::start(options).await?, _dir: dir })
     }
 

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use flambeau_layout::{Fate, SnapshotShape};
 use flambeau_tests::{
+    ask::get,
     judge::go_tool_pprof,
     profiles::cpu_gzip,
     stack::{Stack, key, now},
@@ -31,41 +32,7 @@ async fn holding(files: &[(&str, &str, &str)]) -> Stack {
     stack
 }
 
-/// What an answer says of itself, and its body.
-struct Answer {
-    status: u16,
-    headers: http::HeaderMap,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8(self.body.clone()).unwrap()
-    }
-}
-
-async fn get(stack: &Stack, path: &str, headers: &[(&str, &str)]) -> Answer {
-    let url = format!("{}{path}", stack.serving.endpoints.url);
-    let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    let headers: Vec<(String, String)> = headers.iter().map(own).collect();
-    let ask = move || {
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).max_redirects(0);
-        let agent: ureq::Agent = agent.build().into();
-        let request = headers.iter().fold(agent.get(&url), |request, (name, value)| {
-            request.header(name.as_str(), value.as_str())
-        });
-        let mut answer = request.call().unwrap();
-        let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        Answer { status, headers, body: answer.body_mut().read_to_vec().unwrap() }
-    };
-    tokio::task::spawn_blocking(ask).await.unwrap()
-}
-
-const FORMATS: [(&str, &str); 11] = [
+const FORMATS: [(&str, &str); 13] = [
     ("pprof", "application/octet-stream"),
     ("svg", "image/svg+xml"),
     ("html", "text/html"),
@@ -77,6 +44,8 @@ const FORMATS: [(&str, &str); 11] = [
     ("chrome", "application/json"),
     ("firefox", "application/json"),
     ("flamebearer", "application/json"),
+    ("timeline.json", "application/json"),
+    ("timeline.svg", "image/svg+xml"),
 ];
 
 #[tokio::test]

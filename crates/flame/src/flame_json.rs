@@ -26,6 +26,11 @@ struct Document<'a> {
     sample_type: Measure<'a>,
     /// The value of the whole, or of what is below `path`.
     total: u64,
+    /// The value of the whole, or of what it is a part of.
+    whole: u64,
+    /// What it is a part of, where that is not the profile itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    whole_of: Option<&'a str>,
     /// Functions from the root down to the node asked for, positions in
     /// `functions`.
     path: Vec<usize>,
@@ -84,8 +89,18 @@ struct Truncated {
     value: u64,
 }
 
-/// Writes the heaviest nodes of one sample type's call tree, and, if `rows` is
-/// more than 0, so many functions by flat and as many by cum.
+/// What stands beside a tree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Beside<'a> {
+    /// So many functions by flat, and as many by cum.
+    pub rows: usize,
+    /// A value that all of the profile is a part of, and what that is: what was
+    /// billed, beside what was on the CPU.
+    pub whole: Option<(u64, &'a str)>,
+}
+
+/// Writes the heaviest nodes of one sample type's call tree, and what stands beside
+/// it.
 ///
 /// # Errors
 /// When [`Cut::root`] is not there, or `out` does not take it.
@@ -93,10 +108,13 @@ pub fn flame_json(
     stacks: &Stacks,
     column: usize,
     cut: Cut,
-    rows: usize,
+    beside: Beside<'_>,
     out: &mut impl Write,
 ) -> Result<(), ViewError> {
+    let Beside { rows, whole } = beside;
     let tree = Tree::of(stacks, column, cut)?;
+    // Several processors at once cost no more than one.
+    let whole = whole.filter(|(value, _)| *value >= tree.whole);
     let mut functions = Functions::of(stacks);
     let path = tree.path.iter().map(|at| functions.place(*at)).collect();
     let mut nodes = Nodes::default();
@@ -112,6 +130,8 @@ pub fn flame_json(
         version: FLAME_JSON_VERSION,
         sample_type: Measure { r#type: &measure.typ, unit: &measure.unit },
         total: tree.total,
+        whole: whole.map_or(tree.whole, |(value, _)| value),
+        whole_of: whole.map(|(_, of)| of),
         path,
         functions,
         nodes,

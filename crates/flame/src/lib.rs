@@ -40,7 +40,7 @@ pub use csv::csv;
 pub use diff::{DIFF_JSON_VERSION, diff_json, diff_svg};
 pub use error::ViewError;
 pub use firefox::{FIREFOX_VERSION, firefox};
-pub use flame_json::{FLAME_JSON_VERSION, flame_json};
+pub use flame_json::{Beside, FLAME_JSON_VERSION, flame_json};
 pub use flamebearer::flamebearer;
 pub use folded::folded;
 pub use heatmap::HeatMap;

@@ -84,6 +84,8 @@ pub struct Tree<'a> {
     pub nodes: Vec<Node>,
     /// The value of the tree as a whole.
     pub total: u64,
+    /// The value of all stacks, below [`Cut::root`] or not.
+    pub whole: u64,
     /// Frames from the root down to, and with, [`Cut::root`].
     pub path: Vec<u32>,
     /// What is not there.
@@ -122,8 +124,16 @@ impl<'a> Tree<'a> {
             total,
             own,
         };
+        let whole = stacks.drawn(column).fold(0_u64, |sum, (_, value)| sum.saturating_add(value));
         let truncated = Truncated { nodes: lost.nodes, value: lost.values.map_or(0, |[sum]| sum) };
-        Ok(Self { stacks, nodes: settled.into_iter().map(node).collect(), total, path, truncated })
+        Ok(Self {
+            stacks,
+            nodes: settled.into_iter().map(node).collect(),
+            total,
+            whole,
+            path,
+            truncated,
+        })
     }
 
     /// The function of a node, and `None` for what was cut.

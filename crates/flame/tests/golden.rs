@@ -9,7 +9,7 @@ use std::path::Path;
 
 use common::corpus;
 use flambeau_flame::{
-    Cut, Graph, Sort, Stacks, Top, ViewError, chrome, csv,
+    Beside, Cut, Graph, Sort, Stacks, Top, ViewError, chrome, csv,
     diff::{Basis, Drawn, Pair, Part, Side},
     diff_json, diff_svg, firefox, flame_json, flamebearer, folded, speedscope, svg, top_json,
 };
@@ -35,7 +35,7 @@ fn view(stacks: &Stacks, column: usize, format: &str) -> Result<Vec<u8>, ViewErr
         "folded.txt" => folded(stacks, column, &mut out)?,
         "csv" => csv(stacks, column, Sort::Cum, &mut out)?,
         "top.json" => top_json(stacks, column, Sort::Flat, 20, &mut out)?,
-        "flame.json" => flame_json(stacks, column, cut, 0, &mut out)?,
+        "flame.json" => flame_json(stacks, column, cut, Beside::default(), &mut out)?,
         "speedscope.json" => speedscope(stacks, column, title, &mut out)?,
         "chrome.json" => chrome(stacks, column, cut, title, &mut out)?,
         "firefox.json" => firefox(stacks, column, cut, title, &mut out)?,

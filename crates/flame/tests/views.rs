@@ -6,7 +6,7 @@ mod common;
 
 use common::{Made, corpus, whole_corpus};
 use flambeau_flame::{
-    Cut, Graph, NodeId, Sort, Stacks, Tree, ViewError, chrome, csv,
+    Beside, Cut, Graph, NodeId, Sort, Stacks, Tree, ViewError, chrome, csv,
     diff::{Basis, Drawn, Pair, Part, Side},
     diff_json, diff_svg, firefox, flame_json, flamebearer, folded, speedscope, svg, top_json,
 };
@@ -125,7 +125,7 @@ fn check(profile: &Merged, column: usize, cut: Cut) {
     let values = lines.lines().map(|line| line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap());
     assert_eq!(values.fold(0, u64::saturating_add), total);
 
-    let flame = json(|out| flame_json(&stacks, column, cut, 5, out));
+    let flame = json(|out| flame_json(&stacks, column, cut, Beside { rows: 5, whole: None }, out));
     let (depths, totals) = (numbers(&flame["nodes"]["depth"]), numbers(&flame["nodes"]["total"]));
     let roots = depths.iter().zip(&totals).filter(|(depth, _)| **depth == 0);
     assert_eq!(roots.fold(0_u64, |sum, (_, total)| sum.saturating_add(*total)), total);

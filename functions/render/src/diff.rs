@@ -124,6 +124,12 @@ impl AskedDiff {
         })
     }
 
+    /// Its path, in the one spelling that links have.
+    pub(crate) fn path(&self) -> String {
+        let Selection { service, typ, .. } = &self.subject.selection;
+        format!("/diff/{}/{}", service.encoded(), typ.encoded())
+    }
+
     pub(crate) fn file_name(&self) -> String {
         let Selection { service, typ, .. } = &self.subject.selection;
         format!("{service}-{typ}-diff")
@@ -140,7 +146,7 @@ pub(crate) async fn diff(
 ) -> Result<Response, RenderError> {
     let asked = AskedDiff::read(&state, path, &uri, &headers)?;
     match asked.format {
-        Format::Html => pages::diff::page(&state, &asked, &admitted, &uri, &headers).await,
+        Format::Html => pages::diff::page(&state, &asked, &admitted, &headers).await,
         Format::Pprof => pprof(&state, &asked).await,
         Format::Diff | Format::Svg | Format::FlameJson => {
             let sides = sides(&state, &asked).await?;

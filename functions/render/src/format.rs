@@ -41,7 +41,7 @@ struct Spoken {
     format: Format,
     /// In `format=`; with a point before it, as a suffix of the path too.
     name: &'static str,
-    /// Other suffixes of the path: what its tool calls such files.
+    /// Other words for it: what its tool calls such files.
     suffixes: &'static [&'static str],
     /// In `Accept`.
     accepted: &'static [&'static str],
@@ -221,7 +221,8 @@ impl Format {
     }
 
     fn named(name: &str) -> Result<Self, RenderError> {
-        let found = FORMATS.iter().find(|spoken| spoken.name == name);
+        let called = |spoken: &&Spoken| spoken.name == name || spoken.suffixes.contains(&name);
+        let found = FORMATS.iter().find(called);
         found.map(|spoken| spoken.format).ok_or_else(|| {
             let known = FORMATS.iter().map(|spoken| spoken.name).collect::<Vec<_>>().join(", ");
             RenderError::Parameter(format!("format `{name}` is not known; there are {known}"))

@@ -7,7 +7,7 @@ use flambeau_flame::{
     heatmap::{Across, Down, since_invocation},
 };
 use flambeau_profile::ValueType;
-use flambeau_query::{fleet, plan};
+use flambeau_query::{Selection, fleet, plan};
 use http::HeaderMap;
 
 use crate::{
@@ -56,7 +56,9 @@ async fn over_time(state: &crate::State, asked: &Asked, by: &str) -> Result<Heat
     let now = jiff::Timestamp::now().into();
     let plan = within_limits(plan(&state.store, &asked.selection).await?)?;
     let column = plan_column(&plan, asked)?;
-    let (store, selection, aggregate) = (&state.store, &asked.selection, asked.aggregate);
+    // Where there is data: an open end would make columns of nothing.
+    let selection = Selection { range: plan.span(), ..asked.selection.clone() };
+    let (store, selection, aggregate) = (&state.store, &selection, asked.aggregate);
     let narrowing = &asked.wish.narrowing;
     let map = match by {
         INSTANCE if narrowing.is_none() => {

@@ -76,6 +76,11 @@ fn round(share: f64) -> f64 {
     (share * 100.0).round() / 100.0
 }
 
+/// So many of something, in words.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A time as people read it: to the second, UTC.
 pub(crate) fn said(time: UnixMillis) -> String {
     let text = time.to_string();

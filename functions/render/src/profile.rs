@@ -65,6 +65,12 @@ impl Asked {
         Ok(Self { selection, format, query, params, wish, aggregate, pin })
     }
 
+    /// Its path, in the one spelling that links have.
+    pub(crate) fn path(&self) -> String {
+        let Selection { service, typ, .. } = &self.selection;
+        format!("/s/{}/{}", service.encoded(), typ.encoded())
+    }
+
     pub(crate) fn file_name(&self) -> String {
         format!("{}-{}", self.selection.service, self.selection.typ)
     }
@@ -93,7 +99,7 @@ pub(crate) async fn merged(
     let asked = Asked::read(&state, path, &uri, &headers)?;
     match asked.format {
         Format::Html => {
-            return pages::profile::page(&state, &asked, &admitted, &uri, &headers).await;
+            return pages::profile::page(&state, &asked, &admitted, &headers).await;
         }
         Format::Timeline | Format::Sparkline => {
             return timeline::answer(&state, &asked, &headers).await;
@@ -123,8 +129,12 @@ pub(crate) async fn merged(
     }
     let caching = pinned.caching();
     let titles = titles(&asked.selection, &plan);
+    let billed = billed(&state, &asked).await?;
     let (file_name, format) = (asked.file_name(), asked.format);
-    let body = tokio::task::spawn_blocking(move || view(&shown, &asked, &titles)).await??;
+    let body = tokio::task::spawn_blocking(move || {
+        view(&shown, &asked, &titles, billed.map(|value| (value, BILLED)))
+    })
+    .await??;
     if format == Format::Pprof && body.len() > REDIRECT_BYTES {
         return elsewhere(&state, body.into(), &file_name).await;
     }
@@ -231,6 +241,38 @@ pub(crate) async fn shown(
     let shown = Arc::new(asked.wish.apply(profile)?);
     state.kept.put(key, Arc::clone(&shown));
     Ok((plan, shown))
+}
+
+/// The type that holds every billed nanosecond.
+const BILLED: &str = "billed";
+
+/// What the invocations themselves cost, in picodollars, where dollars are asked for
+/// of another type and the functions recorded it: what of that was on the CPU is a
+/// part of it.
+async fn billed(state: &crate::State, asked: &Asked) -> Result<Option<u64>, RenderError> {
+    let Some(pricing) = asked.wish.pricing else { return Ok(None) };
+    if asked.selection.typ.as_str() == BILLED || asked.format != Format::FlameJson {
+        return Ok(None);
+    }
+    let selection = Selection { typ: BILLED.parse()?, ..asked.selection.clone() };
+    let plan = match plan(&state.store, &selection).await {
+        Err(QueryError::Nothing { .. }) => return Ok(None),
+        plan => plan?,
+    };
+    let key = format!("{}?{}", plan.pin(asked.aggregate), asked.params.question());
+    let shown = match state.kept.get(&key) {
+        Some(shown) => shown,
+        None => {
+            let (now, limits) = (jiff::Timestamp::now().into(), Limits::default());
+            let (_, profile) = read(&state.store, &selection, now, &limits).await?;
+            let labels = asked.query.label_narrowing()?;
+            let wish = Wish { narrowing: labels, pricing: Some(pricing), ..Wish::default() };
+            let shown = Arc::new(wish.apply(profile)?);
+            state.kept.put(key, Arc::clone(&shown));
+            shown
+        }
+    };
+    Ok(shown.profile.totals().first().and_then(|total| u64::try_from(*total).ok()))
 }
 
 /// The whole merged pprof, and where it is kept; an object that has gone meanwhile

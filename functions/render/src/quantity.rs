@@ -61,16 +61,12 @@ fn three_digits(value: f64) -> String {
     if size >= 99.95 || value.fract() == 0.0 {
         return format!("{value:.0}");
     }
-    let text = match () {
-        () if size >= 9.995 => format!("{value:.1}"),
-        () if size >= 0.9995 => format!("{value:.2}"),
-        () if size >= 0.01 => format!("{value:.3}"),
-        () => format!("{value:.2e}"),
-    };
-    match text.contains('e') {
-        true => text,
-        false => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+    if size < 0.01 {
+        return format!("{value:.2e}");
     }
+    let decimals = (2.0 - size.log10().floor()) as usize;
+    let text = format!("{value:.decimals$}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 #[cfg(test)]

@@ -126,6 +126,11 @@ impl ProfileQuery {
         })?)
     }
 
+    /// What of it is about labels alone: whole invocations have no stacks.
+    pub(crate) fn label_narrowing(&self) -> Result<Narrowing, RenderError> {
+        Ok(Narrowing::parse(&Options { q: self.q.as_deref(), ..Options::default() })?)
+    }
+
     /// The sample type asked for; `st` is ours, `si` pprof's.
     pub(crate) fn sample_type(&self) -> Option<&str> {
         given(&self.st).or(given(&self.si))

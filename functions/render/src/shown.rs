@@ -27,6 +27,7 @@ pub(crate) struct Shown {
 }
 
 /// What of a profile is asked for.
+#[derive(Default)]
 pub(crate) struct Wish {
     pub(crate) narrowing: Narrowing,
     pub(crate) moments: Option<(i64, i64)>,

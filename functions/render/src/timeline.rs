@@ -2,7 +2,7 @@
 
 use axum::response::Response;
 use flambeau_layout::UnixMillis;
-use flambeau_query::{Aggregate, Plan, Range, plan};
+use flambeau_query::{Aggregate, Plan, QueryError, Range, plan};
 use http::HeaderMap;
 use serde::Serialize;
 
@@ -10,6 +10,7 @@ use crate::{
     answer::{self, Caching},
     error::RenderError,
     format::Format,
+    pages::counted,
     profile::Asked,
     quantity::quantity,
     shown::column,
@@ -90,13 +91,16 @@ pub(crate) async fn answer(
     asked: &Asked,
     headers: &HeaderMap,
 ) -> Result<Response, RenderError> {
-    let plan = plan(&state.store, &asked.selection).await?;
-    let body = match asked.format {
-        Format::Sparkline => {
+    let plan = plan(&state.store, &asked.selection).await;
+    let body = match (asked.format, plan) {
+        // A list shows a day of nothing as nothing.
+        (Format::Sparkline, Err(QueryError::Nothing { .. })) => EMPTY.to_vec(),
+        (Format::Sparkline, plan) => {
+            let plan = plan?;
             let span = chart_range(&plan);
             sparkline(&chart(&plan, span, plan_column(&plan, asked)?, asked.aggregate))
         }
-        _ => document(&plan)?,
+        (_, plan) => document(&plan?)?,
     };
     Ok(answer::view(asked.format, body, &asked.file_name(), None, Caching::Shortly, headers))
 }
@@ -168,15 +172,19 @@ pub(crate) fn chart(plan: &Plan, range: Range, column: usize, aggregate: Aggrega
             0.0
         },
         said: format!(
-            "{}: {}, {snapshots} snapshots",
+            "{}: {}, {}",
             UnixMillis(from + at as i64 * step),
-            quantity(value, &unit)
+            quantity(value, &unit),
+            counted(snapshots, "snapshot")
         ),
     };
     let (from, until) = (UnixMillis(from), UnixMillis(from + columns as i64 * step));
     let bars = values.into_iter().map(bar).collect();
     Chart { from, until, step, columns, bars, peak: quantity(highest, &unit) }
 }
+
+/// A picture of nothing.
+const EMPTY: &[u8] = b"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 1 1\"></svg>\n";
 
 /// A picture without words, for lists.
 fn sparkline(chart: &Chart) -> Vec<u8> {

@@ -94,7 +94,6 @@ pub(crate) async fn trace(
             &asked,
             &TraceLine::of(&place),
             &admitted,
-            &uri,
             &headers,
         )
         .await;
@@ -114,7 +113,7 @@ pub(crate) async fn trace(
         let map = heat_map(&shown, &asked)?;
         return Ok(answer::view(format, map, &file_name, None, Caching::Forever, &headers));
     }
-    let work = move || view(&shown, &asked, &titles);
+    let work = move || view(&shown, &asked, &titles, None);
     let body = tokio::task::spawn_blocking(work).await??;
     Ok(answer::view(format, body, &file_name, None, Caching::Forever, &headers))
 }

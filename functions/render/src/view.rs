@@ -1,8 +1,8 @@
 //! A shown profile in the format asked for.
 
 use flambeau_flame::{
-    Graph, ViewError, chrome, csv, firefox, flame_json, flamebearer, folded, speedscope, svg,
-    top_json,
+    Beside, Graph, ViewError, chrome, csv, firefox, flame_json, flamebearer, folded, speedscope,
+    svg, top_json,
 };
 use flambeau_profile::{DEFAULT_LEVEL, gzip};
 
@@ -14,8 +14,13 @@ pub(crate) struct Titles {
     pub(crate) subtitle: String,
 }
 
-/// Draws or lists a profile.
-pub(crate) fn view(shown: &Shown, asked: &Asked, titles: &Titles) -> Result<Vec<u8>, RenderError> {
+/// Draws or lists a profile; `whole` is what it is a part of, if anything.
+pub(crate) fn view(
+    shown: &Shown,
+    asked: &Asked,
+    titles: &Titles,
+    whole: Option<(u64, &str)>,
+) -> Result<Vec<u8>, RenderError> {
     let query = &asked.query;
     if asked.format == Format::Pprof {
         return Ok(shown.profile.encode_gzip(DEFAULT_LEVEL));
@@ -30,7 +35,10 @@ pub(crate) fn view(shown: &Shown, asked: &Asked, titles: &Titles) -> Result<Vec<
             let graph = Graph { column, title, subtitle, icicle: query.icicle()?, cut };
             out = svg(stacks, &graph)?;
         }
-        Format::FlameJson => flame_json(stacks, column, cut, query.top()?, &mut out)?,
+        Format::FlameJson => {
+            let beside = Beside { rows: query.top()?, whole };
+            flame_json(stacks, column, cut, beside, &mut out)?;
+        }
         Format::TopJson => top_json(stacks, column, sort, query.max_nodes()?, &mut out)?,
         Format::Folded => folded(stacks, column, &mut out).map_err(ViewError::Write)?,
         Format::Csv => csv(stacks, column, sort, &mut out).map_err(ViewError::Write)?,

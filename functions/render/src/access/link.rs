@@ -238,7 +238,7 @@ mod tests {
     fn what_is_no_link_is_said() {
         let of = |query: &str| Link::of(&format!("/?{query}").parse::<Uri>().unwrap());
         assert_eq!(of("a=b"), Ok(None));
-        for query in ["sig=", "sig=1.00&exp=5", "exp=x&sig=1.", "sig=zz"] {
+        for query in ["sig=1.00&exp=5", "exp=x&sig=1.", "sig=zz"] {
             assert_eq!(of(query), Err(LinkError::Malformed), "{query}");
         }
     }

@@ -4,9 +4,9 @@ use askama::Template;
 use axum::response::Response;
 use flambeau_flame::diff::Basis;
 use flambeau_query::{Plan, QueryError, Range, plan};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 
-use super::{ChartView, Head, Tab, said, selection::here};
+use super::{ChartView, Head, Tab, counted, said, selection::here};
 use crate::{
     access::Admitted,
     answer,
@@ -63,7 +63,6 @@ pub(crate) async fn page(
     state: &crate::State,
     asked: &AskedDiff,
     admitted: &Admitted,
-    uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response, RenderError> {
     let found = async |side: &AskedSide| match plan(&state.store, &side.selection).await {
@@ -75,8 +74,9 @@ pub(crate) async fn page(
     let params = asked.params.without(&["format"]);
     let data = async |params: &Params, format: Format| {
         let query = params.with("format", format.name()).without(&["exp", "sig"]).to_string();
-        let query = state.access.extend(&state.tenant, admitted, uri.path(), &query).await;
-        format!("{}?{query}", uri.path())
+        let path = asked.path();
+        let query = state.access.extend(&state.tenant, admitted, &path, &query).await;
+        format!("{path}?{query}")
     };
     let mut pictures = Vec::new();
     for (name, word) in [
@@ -152,15 +152,16 @@ fn summary(plan: &Plan, column: usize, asked: &AskedSide) -> String {
     let total = totals.get(column).map_or(0.0, |(_, total)| total.0 as f64);
     let Range { from, until } = plan.span();
     let mut text = format!(
-        "{} in {} snapshots before labels are chosen, {} to {}",
+        "{} in {} before labels are chosen, {} to {}",
         quantity(total, &unit),
-        plan.snapshots(),
+        counted(plan.snapshots(), "snapshot"),
         said(from),
         said(until)
     );
     let activity = plan.activity(asked.wish.narrowing.selector());
     if let Some(activity) = activity.filter(|activity| activity.invocations > 0) {
-        text.push_str(&format!(", {} invocations chosen", activity.invocations));
+        let invocations = counted(activity.invocations, "invocation");
+        text.push_str(&format!(", {invocations} chosen"));
     }
     text
 }

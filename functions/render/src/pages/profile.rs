@@ -3,12 +3,12 @@
 use askama::Template;
 use axum::response::Response;
 use flambeau_flame::Top;
-use flambeau_layout::{ServiceEntry, UnixMillis, name::encode_part};
+use flambeau_layout::{Level, ServiceEntry, UnixMillis, Window, name::encode_part};
 use flambeau_query::{Comparison, Facets, Plan, QueryError, Range, plan};
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 
 use super::{
-    ChartView, Chip, Head, Tab, empty, said,
+    ChartView, Chip, Head, Tab, counted, empty, said,
     selection::{self, FacetView, here},
 };
 use crate::{
@@ -102,7 +102,6 @@ pub(crate) async fn page(
     state: &crate::State,
     asked: &Asked,
     admitted: &Admitted,
-    uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response, RenderError> {
     let entry = state.store.service(&state.tenant, &asked.selection.service).await?;
@@ -121,14 +120,14 @@ pub(crate) async fn page(
         }
         Err(error) => return Err(error.into()),
     };
-    let made = Making { state, asked, admitted, uri, params, plan, entry };
+    let made = Making { state, asked, admitted, params, plan, entry };
     let page = made.page().await?;
     Ok(answer::html(page.render()?, StatusCode::OK, headers))
 }
 
 fn last_of(entry: &ServiceEntry) -> Range {
     let until = entry.last.plus_millis(CATALOGUE_LAG_MILLIS);
-    let now = UnixMillis::from(jiff::Timestamp::now()).plus_millis(60_000);
+    let now = Window::of(Level::Minute, jiff::Timestamp::now().into()).end();
     Range { from: entry.last.plus_millis(-LOOK_BACK_MILLIS), until: until.min(now) }
 }
 
@@ -137,7 +136,6 @@ struct Making<'a> {
     state: &'a crate::State,
     asked: &'a Asked,
     admitted: &'a Admitted,
-    uri: &'a Uri,
     params: Params,
     plan: Plan,
     entry: Option<ServiceEntry>,
@@ -163,7 +161,8 @@ impl Making<'_> {
         notes.extend(selection::notes(plan, plan.divides(aggregate), &facets));
         let (chart, whole_chart) = self.chart(column).await?;
         let of = |name: &str| params.get(name).unwrap_or_default().to_owned();
-        let data = params.with("st", &measure).with("top", &LISTED_FUNCTIONS.to_string());
+        let shown = params.with("st", &measure);
+        let data = shown.with("top", &LISTED_FUNCTIONS.to_string());
         Ok(ProfilePage {
             head: Head::of(
                 format!("{} · {}", asked.selection.service, asked.selection.typ),
@@ -196,7 +195,7 @@ impl Making<'_> {
             facets: selection::facets(&facets, selector, params),
             table,
             data: self.data(&data, Format::FlameJson).await,
-            picture: self.data(&data, Format::Svg).await,
+            picture: self.data(&shown, Format::Svg).await,
             table_href: here(&params.with("view", "table")),
             unit: if query.pricing(self.state.pricing)?.is_some() {
                 "picodollars".to_owned()
@@ -215,11 +214,12 @@ impl Making<'_> {
     async fn data(&self, params: &Params, format: Format) -> String {
         let params = params
             .with("format", format.name())
-            .without(&["view", "tfrom", "tuntil", "exp", "sig"]);
+            .without(&["view", "around", "side", "tfrom", "tuntil", "exp", "sig"]);
         let (access, tenant) = (&self.state.access, &self.state.tenant);
         let query = params.to_string();
-        let query = access.extend(tenant, self.admitted, self.uri.path(), &query).await;
-        format!("{}?{query}", self.uri.path())
+        let path = self.asked.path();
+        let query = access.extend(tenant, self.admitted, &path, &query).await;
+        format!("{path}?{query}")
     }
 
     fn types(&self) -> Vec<Tab> {
@@ -292,16 +292,19 @@ impl Making<'_> {
         let total = totals.get(column).map_or(0.0, |(_, total)| total.0 as f64);
         let span = self.plan.span();
         let mut said_of = format!(
-            "{} in {} snapshots, {} to {}",
+            "{} in {}, {} to {}",
             quantity(total, unit),
-            self.plan.snapshots(),
+            counted(self.plan.snapshots(), "snapshot"),
             said(span.from),
             said(span.until)
         );
         let activity = self.plan.activity(None).unwrap_or_default();
         if activity.invocations > 0 {
             let active = quantity(activity.active_nanos as f64, "nanoseconds");
-            said_of.push_str(&format!(", {} invocations, {active} running", activity.invocations));
+            said_of.push_str(&format!(
+                ", {}, {active} running",
+                counted(activity.invocations, "invocation")
+            ));
         }
         said_of
     }
@@ -432,12 +435,12 @@ impl Making<'_> {
     }
 }
 
-fn level(level: flambeau_layout::Level) -> &'static str {
+fn level(level: Level) -> &'static str {
     match level {
-        flambeau_layout::Level::Minute => "minute",
-        flambeau_layout::Level::Hour => "hour",
-        flambeau_layout::Level::Day => "day",
-        flambeau_layout::Level::Month => "32 days",
+        Level::Minute => "minute",
+        Level::Hour => "hour",
+        Level::Day => "day",
+        Level::Month => "32 days",
     }
 }
 

@@ -134,9 +134,15 @@ pub(crate) fn kept(params: &Params, changed: &[&str]) -> Vec<(String, String)> {
 /// What a plan's answer covers and what it left out, in sentences.
 pub(crate) fn notes(plan: &Plan, means: bool, facets: &Facets) -> Vec<String> {
     let mut notes = Vec::new();
-    if plan.asked != Range::all() && plan.asked != plan.range {
-        let Range { from, until } = plan.range;
-        notes.push(format!("Rounded to whole windows: {} to {}.", said(from), said(until)));
+    let (asked, range, all) = (plan.asked, plan.range, Range::all());
+    let edge = |asked, rounded, open| match asked == open {
+        true => "the end".to_owned(),
+        false => said(rounded),
+    };
+    if asked != all && asked != range {
+        let from = edge(asked.from, range.from, all.from).replace("end", "beginning");
+        let until = edge(asked.until, range.until, all.until);
+        notes.push(format!("Rounded to whole windows: {from} to {until}."));
     }
     if plan.left_out > 0 {
         let count = plan.left_out;

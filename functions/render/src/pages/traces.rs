@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::response::Response;
 use flambeau_layout::name::encode_part;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, StatusCode};
 
 use super::{Head, Tab, said};
 use crate::{
@@ -38,7 +38,7 @@ pub(crate) fn page(
 ) -> Result<Response, RenderError> {
     let (service, typ) = (asked.selection.service.to_string(), asked.selection.typ.to_string());
     let view = |line: TraceLine| TraceView {
-        href: format!("traces/{}", encode_part(&line.id).replace("%2E", ".")),
+        href: format!("traces/{}", line.id),
         end: said(line.end),
         length: quantity(line.seconds, "seconds"),
         samples: line.samples,
@@ -83,14 +83,14 @@ pub(crate) async fn trace_page(
     asked: &Asked,
     line: &TraceLine,
     admitted: &Admitted,
-    uri: &Uri,
     headers: &HeaderMap,
 ) -> Result<Response, RenderError> {
     let params = asked.params.without(&["format", "view", "exp", "sig"]);
     let data = async |params: &crate::params::Params, format: Format| {
         let query = params.with("format", format.name()).to_string();
-        let query = state.access.extend(&state.tenant, admitted, uri.path(), &query).await;
-        format!("{}?{query}", uri.path())
+        let path = format!("{}/traces/{}", asked.path(), line.id);
+        let query = state.access.extend(&state.tenant, admitted, &path, &query).await;
+        format!("{path}?{query}")
     };
     let whole = params.without(&["t0", "t1"]);
     let rows = asked.query.second_rows()?;
