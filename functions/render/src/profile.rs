@@ -352,6 +352,9 @@ pub(crate) async fn block(
         return answer::elsewhere(&state, &part.at.key, &file_name).await;
     }
     let bytes = state.store.get_range(&part.at).await?;
+    if bytes.len() > REDIRECT_BYTES {
+        return elsewhere(&state, bytes, &file_name).await;
+    }
     Ok(answer::profile(Format::Pprof, bytes, &file_name, None, Caching::Forever))
 }
 
