@@ -22,6 +22,8 @@ export interface Config {
   readonly arch: 'arm64' | 'x86_64';
   readonly stackName: string;
   readonly tenants: string[];
+  readonly access: 'iam' | 'token';
+  readonly gbSecond?: string;
   readonly artifacts: string;
   readonly bucketName?: string;
   readonly keyArn?: string;
@@ -73,6 +75,8 @@ export function parseConfig(context: Raw): Config {
     arch: read.oneOf('arch', 'arm64', ['arm64', 'x86_64'] as const),
     stackName,
     tenants: read.tenants(),
+    access: read.oneOf('access', 'iam', ['iam', 'token'] as const),
+    gbSecond: read.matchIf('gbSecond', /^0?\.\d*[1-9]\d*$/, 'a price in dollars, such as 0.0000133334'),
     artifacts: read.text('artifacts') ?? '../target/lambda',
     bucketName: read.matchIf('bucketName', /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, 'the name of a bucket'),
     keyArn: read.matchIf('keyArn', /^arn:[^:]+:kms:[^:]+:\d{12}:key\/.+$/, 'the ARN of a KMS key (not of an alias)'),

@@ -88,10 +88,12 @@ def wait_for_catalogue(emulator: Emulator, prefix: str, tenant: str, service: st
 
 
 def ask(emulator: Emulator, url: str, path: str, credentials: dict | None) -> tuple[int, dict, bytes]:
-    """GET of a Function URL, signed unless without credentials. The emulator finds it by its Host."""
+    """GET of a Function URL, signed (or with a token) unless without credentials. The emulator finds it by its Host."""
     host = urllib.parse.urlsplit(url).hostname
     request = AWSRequest("GET", f"{emulator.endpoint}{path}", headers={"Host": host})
-    if credentials:
+    if credentials and "Bearer" in credentials:
+        request.headers["Authorization"] = f"Bearer {credentials['Bearer']}"
+    elif credentials:
         keys = [credentials["AccessKeyId"], credentials["SecretAccessKey"], credentials.get("SessionToken")]
         SigV4Auth(Credentials(*keys), "lambda", REGION).add_auth(request)
     context = None
@@ -150,6 +152,32 @@ def push_and_look(emulator: Emulator, outputs: dict, flambeau: Path):
     check(status == 200 and pprof.totals(body) == expected, f"the URL shows what was pushed, {len(expected)} stacks and types")
 
 
+def give_token(emulator: Emulator, outputs: dict, flambeau: Path) -> dict:
+    """Before there is a secret nobody is let in; `flambeau token` makes it and lets one in."""
+    url, place = output(outputs, "RenderUrl"), output(outputs, "RenderSecretPlace")
+    status, _, body = ask(emulator, url, "/", {"Bearer": "guess"})
+    check(status == 503 and b"flambeau token" in body, "without a secret nobody is let in, and it says what makes one")
+    command = [flambeau, "token", "--name", "story", "--secret", place]
+    done = subprocess.run(command, env=emulator.client_environment(), capture_output=True, text=True)
+    check(done.returncode == 0, f"flambeau token makes a secret and a token ({done.stderr.strip()})")
+    status, _, _ = ask(emulator, url, "/", {"Bearer": "guess"})
+    check(status == 401, "a token that was not given lets nobody in")
+    return {"Bearer": done.stdout.strip()}
+
+
+def look_by_link(emulator: Emulator, outputs: dict, flambeau: Path):
+    """`flambeau link` lets anybody look at one answer, and at no other."""
+    url, place = output(outputs, "RenderUrl"), output(outputs, "RenderSecretPlace")
+    command = [flambeau, "link", f"{url}s/shop/cpu?format=svg", "--for", "5m", "--secret", place]
+    done = subprocess.run(command, env=emulator.client_environment(), capture_output=True, text=True)
+    check(done.returncode == 0, f"flambeau link signs an address {done.stderr.strip()}")
+    link = urllib.parse.urlsplit(done.stdout.strip())
+    status, _, body = ask(emulator, url, f"{link.path}?{link.query}", None)
+    check(status == 200 and b"<svg" in body, "whoever has the link sees the flame graph")
+    status, _, _ = ask(emulator, url, f"/s/shop/heap?{link.query}", None)
+    check(status == 403, "and nothing else")
+
+
 def upload_and_look(emulator: Emulator, outputs: dict, flambeau: Path, writer: dict | None, reader: dict | None):
     """Snapshots in, merged profile and picture out, equal to what the CLI makes of the same files."""
     root = {"AccessKeyId": "test", "SecretAccessKey": "test"}
@@ -159,14 +187,15 @@ def upload_and_look(emulator: Emulator, outputs: dict, flambeau: Path, writer: d
     check(True, f"{len(PROFILES)} snapshots are merged into {len(rows)} blocks with their rows")
     wait_for_catalogue(emulator, "Flambeau", "default", "shop")
     check(True, "the stream woke index: the catalogue knows the service")
+    by_token = "Bearer" in (reader or {})
     status, _, _ = ask(emulator, url, "/s/shop/cpu", None)
-    check(status == 403, "the Function URL refuses who does not sign")
+    check(status == (401 if by_token else 403), "the Function URL refuses who carries nothing")
     status, headers, body = ask(emulator, url, "/s/shop/cpu", reader or root)
-    check(status == 200, f"the signed URL answers ({headers.get('x-flambeau-answered', 'no note')})")
+    check(status == 200, f"the URL answers who does ({headers.get('x-flambeau-answered', 'no note')})")
     expected = pprof.totals(in_process(flambeau, emulator.folder))
     check(len(expected) > 10, f"the in-process merge has {len(expected)} stacks and types")
     check(pprof.totals(body) == expected, "the deployed merge equals the in-process one, stack by stack")
-    if not emulator.iam:
+    if not emulator.iam and not by_token:
         look_through_open(emulator, flambeau, url, expected)
     status, headers, body = ask(emulator, url, "/s/shop/cpu?format=svg", reader or root)
     kind = {name.lower(): value for name, value in headers.items()}.get("content-type")

@@ -84,14 +84,16 @@ def under_iam(emulator: Emulator, zips: Path, flambeau: Path):
 
 
 def existing(emulator: Emulator, zips: Path, flambeau: Path):
-    """Beside a bucket that was there before: its events come by EventBridge, and it stays."""
-    cdk = Cdk(emulator, zips, bucketName="mine")
+    """Beside a bucket that was there before (its events come by EventBridge, and it stays), and open to who has a token."""
+    cdk = Cdk(emulator, zips, bucketName="mine", access="token")
     emulator.client("s3").create_bucket(Bucket="mine")
     configuration = '{"EventBridgeConfiguration":{}}'
     emulator.shell(f"aws s3api put-bucket-notification-configuration --bucket mine --notification-configuration '{configuration}'")
     timed("bootstrap", cdk.bootstrap)
     outputs = timed("deploy", cdk.deploy)
-    timed("snapshots to flame graph", lambda: flow.upload_and_look(emulator, outputs, flambeau, None, None))
+    token = timed("token", lambda: flow.give_token(emulator, outputs, flambeau))
+    timed("snapshots to flame graph", lambda: flow.upload_and_look(emulator, outputs, flambeau, None, token))
+    timed("link", lambda: flow.look_by_link(emulator, outputs, flambeau))
     timed("destroy", lambda: cdk.run("destroy", "--force"))
     check(not nothing_left(emulator), "the bucket stays")
     emulator.shell("aws s3 rb s3://mine --force")

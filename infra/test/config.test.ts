@@ -8,6 +8,7 @@ const of = (settings: Record<string, unknown>) =>
 test('everything has a default, and keys of others are left alone', () => {
   const config = parseConfig({ '@aws-cdk/core:x': true });
   assert.equal(config.arch, 'arm64');
+  assert.equal(config.access, 'iam');
   assert.deepEqual(config.tenants, ['default']);
   assert.equal(config.tablePrefix, 'Flambeau');
   assert.equal(config.ingest || config.extension || config.dashboard, false);
@@ -24,10 +25,13 @@ test('text from the command line and JSON from cdk.json mean the same', () => {
 const wrong: [Record<string, unknown>, RegExp][] = [
   [{ arch: 'x86' }, /flambeau:arch is "x86"; it must be "arm64" or "x86_64"/],
   [{ stage: 'production' }, /"dev" or "prod"/],
+  [{ access: 'none' }, /flambeau:access is "none"; it must be "iam" or "token"/],
   [{ mergeBatch: 2001 }, /flambeau:mergeBatch is 2001; it must be a whole number from 1 to 2000/],
   [{ mergeBatch: '' }, /whole number/],
   [{ mergeBatch: 11, mergeWindowSeconds: 0 }, /mergeWindowSeconds of at least 1/],
   [{ mergeConcurrency: 1 }, /from 2 to 1000/],
+  [{ gbSecond: '0' }, /a price in dollars/],
+  [{ gbSecond: '1e-5' }, /a price in dollars/],
   [{ logDays: 2 }, /one of 1, 3, 5/],
   [{ dashboard: 'yes' }, /true or false/],
   [{ tenants: [] }, /names/],
@@ -40,7 +44,7 @@ const wrong: [Record<string, unknown>, RegExp][] = [
   [{ vpc: { subnets: [] } }, /"securityGroups"/],
   [{ keyArn: 'alias/mine' }, /ARN of a KMS key/],
   [{ alarmEmail: 'a@b', alarmTopicArn: 'arn:aws:sns:us-east-1:123456789012:t' }, /subscribe/],
-  [{ achr: 'arm64' }, /flambeau:achr is not a setting; there are alarmEmail, .*arch/],
+  [{ achr: 'arm64' }, /flambeau:achr is not a setting; there are access, .*arch/],
 ];
 
 for (const [settings, message] of wrong) {

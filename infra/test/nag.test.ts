@@ -10,7 +10,8 @@ import { testApp, testStack } from './stub';
 
 /** Everything that can be switched on, in this stage. */
 function whole(app: App, stage: string): FlambeauStack {
-  const settings = { stage, tenants: 'default,other', dashboard: true, ingest: true, extension: true };
+  const access = stage === 'dev' ? 'token' : 'iam';
+  const settings = { stage, access, tenants: 'default,other', dashboard: true, ingest: true, extension: true };
   const context = Object.entries(settings).map(([key, value]) => [`flambeau:${key}`, value]);
   return testStack({ ...Object.fromEntries(context), 'flambeau:stackName': `Flambeau-${stage}` }, app);
 }

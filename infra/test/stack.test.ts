@@ -102,8 +102,9 @@ test('nothing runs that is not ours: no custom resources, no reserved concurrenc
 
 test('functions are told where everything is, in the words of the contract', () => {
   const { Variables } = properties('AWS::Lambda::Function', 'Render2Function').Environment;
-  const { bucket, table, tenant } = contract.environment;
-  assert.deepEqual(Object.keys(Variables).sort(), [bucket, table, tenant].sort());
+  const { access, bucket, table, tenant } = contract.environment;
+  assert.deepEqual(Object.keys(Variables).sort(), [access, bucket, table, tenant].sort());
+  assert.equal(Variables[access], 'iam');
   assert.equal(Variables[tenant], 'tea/m');
   assert.equal(properties('AWS::DynamoDB::Table', 'StorageClaims').TableName, `${Variables[table]}${contract.tables.claims.suffix}`);
   assert.equal(properties('AWS::DynamoDB::Table', 'StorageBlocks').TableName, `${Variables[table]}${contract.tables.blocks.suffix}`);

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import * as fs from 'node:fs';
 import * as path from 'node:path';
 import test from 'node:test';
+import { contract } from '../lib/contract';
 import { FlambeauStack } from '../lib/stack';
 import { Made, stubArtifacts, testApp, testStack } from './stub';
 
@@ -22,6 +23,7 @@ const stacks = {
   Keyed: stack('Keyed', { keyArn: KEY, alarms: false }),
   Shared: stack('Shared', { tenants: 'a,b', writers: [{ account: '123456789012', tenant: 'b' }], dashboard: true }),
   Vpc: stack('Vpc', { vpc: { subnets: ['subnet-0123456789abcdef0'], securityGroups: ['sg-0123456789abcdef0'] }, alarmEmail: 'a@b.example' }),
+  Tokens: stack('Tokens', { access: 'token', tenants: 'a,b/c', gbSecond: '0.00001' }),
   More: stack('More', { tenants: 'default,other', ingest: true, extension: true }),
 };
 const made = (name: keyof typeof stacks): Made => new Made(stacks[name]);
@@ -84,6 +86,29 @@ test('a key of one\'s own encrypts bucket and tables, and is used through them o
     `kms:GenerateDataKey ${KEY}`,
     's3:PutObject {StorageBucket}/snapshots/default/*',
   ]);
+});
+
+test('with tokens the URL is open, and the function reads its own tenant\'s secret and no other', () => {
+  const tokens = made('Tokens');
+  for (const { Properties } of Object.values(tokens.all('AWS::Lambda::Url'))) assert.equal(Properties!.AuthType, 'NONE');
+  const open = Object.values(tokens.all('AWS::Lambda::Permission')).filter(({ Properties }) => Properties!.Principal === '*');
+  // Two a tenant, and both for requests through the URL only.
+  assert.deepEqual(open.map(({ Properties: { Action, FunctionUrlAuthType, InvokedViaFunctionUrl } }: any) => [Action, FunctionUrlAuthType ?? InvokedViaFunctionUrl]), [
+    ['lambda:InvokeFunctionUrl', 'NONE'],
+    ['lambda:InvokeFunction', true],
+    ['lambda:InvokeFunctionUrl', 'NONE'],
+    ['lambda:InvokeFunction', true],
+  ]);
+  const { access, gbSecond, secret } = contract.environment;
+  const { Variables } = tokens.one('AWS::Lambda::Function', 'Render2Function').Properties.Environment;
+  assert.deepEqual([Variables[access], Variables[secret], Variables[gbSecond]], ['token', 'secretsmanager:Tokens/b+2Fc', '0.00001']);
+  for (const [role, name] of [['RenderFunctionRole', 'a'], ['Render2FunctionRole', 'b+2Fc']]) {
+    const secrets = tokens.allowed(role!).filter((one) => one.startsWith('secretsmanager:'));
+    assert.deepEqual(secrets.map((one) => one.replace(/arn:.*:secret:/, '')), [`secretsmanager:GetSecretValue Tokens/${name}-??????`]);
+  }
+  // Readers are told by their tokens; a policy for them would let nobody in.
+  assert.ok(!Object.keys(tokens.all('AWS::IAM::ManagedPolicy')).some((id) => id.includes('Readers')));
+  assert.equal(Object.keys(tokens.template.findOutputs('*', { Value: 'secretsmanager:Tokens/a' })).length, 1);
 });
 
 test('writers of other accounts get one action on one tenant', () => {

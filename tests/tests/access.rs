@@ -151,6 +151,49 @@ async fn a_link_lets_in_to_one_answer_until_it_ends() {
     guarded.stack.serving.stop().await;
 }
 
+const FLAMBEAU: &str = env!("CARGO_BIN_EXE_flambeau-under-test");
+
+async fn flambeau(place: &str, args: &[&str]) -> Result<String, String> {
+    let args: Vec<&str> = args.iter().copied().chain(["--secret", place]).collect();
+    let output = flambeau_tests::command::run(FLAMBEAU, &args).await.unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap().trim().to_owned();
+    if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
+}
+
+#[tokio::test]
+async fn the_command_gives_tokens_and_links_and_takes_tokens_away() {
+    let dir = tempfile::tempdir().unwrap();
+    let place = format!("file:{}", dir.path().join("secret.json").display());
+    let stack = Stack::start_with(Some(place.parse().unwrap())).await.unwrap();
+    let said = flambeau(&place, &["token", "--list"]).await.unwrap_err();
+    assert!(said.contains("secret.json"), "{said}");
+    let token = flambeau(&place, &["token", "--name", "ann"]).await.unwrap();
+    flambeau(&place, &["token", "--name", "ben", "--tenant", "other"]).await.unwrap();
+    let listed = flambeau(&place, &["token", "--list"]).await.unwrap();
+    assert_eq!(listed, "default\tann\nother\tben");
+    let bearer = format!("Bearer {token}");
+    assert_eq!(get(&stack, "/", &[("authorization", &bearer)]).await.status, 200);
+
+    let url = format!("{}/?format=json", stack.serving.endpoints.url);
+    let link = flambeau(&place, &["link", &url, "--for", "1h"]).await.unwrap();
+    let path = link.strip_prefix(&stack.serving.endpoints.url).unwrap();
+    assert_eq!(get(&stack, path, &[]).await.status, 200, "{link}");
+    let foreign = flambeau(&place, &["link", &url, "--tenant", "other"]).await.unwrap();
+    let path = foreign.strip_prefix(&stack.serving.endpoints.url).unwrap();
+    assert_eq!(get(&stack, path, &[]).await.status, 403, "{foreign}");
+    let said = flambeau(&place, &["link", &url, "--for", "8d"]).await.unwrap_err();
+    assert!(said.contains("at most seven days"), "{said}");
+
+    flambeau(&place, &["token", "--name", "ann", "--remove"]).await.unwrap();
+    let said = flambeau(&place, &["token", "--name", "ann", "--remove"]).await.unwrap_err();
+    assert!(said.contains("nobody named `ann`"), "{said}");
+    // A server that starts now knows it no more; one that runs forgets within a minute.
+    let fresh = Stack::start_with(Some(place.parse().unwrap())).await.unwrap();
+    assert_eq!(get(&fresh, "/", &[("authorization", &bearer)]).await.status, 401);
+    fresh.serving.stop().await;
+    stack.serving.stop().await;
+}
+
 #[tokio::test]
 async fn a_secret_that_is_not_there_opens_nothing() {
     let dir = tempfile::tempdir().unwrap();

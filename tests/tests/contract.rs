@@ -26,11 +26,14 @@ fn plain() -> String {
 fn contract() -> Value {
     json!({
         "environment": {
+            "access": environment::ACCESS,
             "bucket": environment::BUCKET,
             "fetches": environment::FETCHES,
+            "gbSecond": environment::GB_SECOND,
             "hz": environment::HZ,
             "interval": environment::INTERVAL,
             "profiling": environment::PROFILING,
+            "secret": environment::SECRET,
             "service": environment::SERVICE,
             "steering": environment::STEERING,
             "table": environment::TABLE,
@@ -74,7 +77,10 @@ fn contract() -> Value {
         },
         "merge": { "lonelyReceives": flambeau_merge::LONELY_RECEIVES },
         "index": { "tickMinutes": flambeau_index::TICK_MILLIS / 60_000 },
-        "render": { "invokeMode": flambeau_render::INVOKE_MODE },
+        "render": {
+            "invokeMode": flambeau_render::INVOKE_MODE,
+            "secretPlace": "secretsmanager:",
+        },
     })
 }
 

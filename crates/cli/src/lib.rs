@@ -7,12 +7,14 @@ mod cost;
 mod demo;
 mod exit;
 mod index;
+mod link;
 mod ls;
 mod merge;
 mod open;
 mod push;
 mod serve;
 mod steer;
+mod token;
 mod verify;
 
 use std::process::ExitCode;
@@ -44,6 +46,10 @@ enum Command {
     Cost(cost::Cost),
     /// Open a Function URL that wants signed requests: a loopback address that signs.
     Open(open::Open),
+    /// Give out a token, for a deployment that asks for one.
+    Token(token::Token),
+    /// Sign an address, so that it opens one answer to whoever has it, for a while.
+    Link(link::Link),
     /// List what is there: services, or parked snapshots.
     Ls(ls::Ls),
     /// Recompute totals from raw snapshots and from blocks, and compare.
@@ -79,6 +85,8 @@ async fn run(command: Command) -> anyhow::Result<Exit> {
         Command::Merge(merge) => merge.run(),
         Command::Cost(cost) => cost.run(),
         Command::Open(open) => open.run().await,
+        Command::Token(token) => token.run().await,
+        Command::Link(link) => link.run().await,
         Command::Ls(ls) => ls.run().await,
         Command::Verify(verify) => verify.run().await,
         Command::Index(index) => index.run().await,

@@ -3,7 +3,10 @@
 use std::{fmt, path::PathBuf, str::FromStr};
 
 use aws_config::BehaviorVersion;
-use aws_sdk_secretsmanager::{Client, operation::put_secret_value::PutSecretValueError};
+use aws_sdk_secretsmanager::{
+    Client,
+    operation::{get_secret_value::GetSecretValueError, put_secret_value::PutSecretValueError},
+};
 
 use crate::error::{ErrorKind, StoreError};
 
@@ -62,7 +65,15 @@ impl SecretPlace {
         match self {
             Self::Manager(name) => {
                 let got = Self::client().await.get_secret_value().secret_id(name).send().await;
-                let got = got.map_err(|e| StoreError::sdk(format!("read secret `{self}`"), e))?;
+                let is_absent =
+                    |error: &GetSecretValueError| error.is_resource_not_found_exception();
+                let got = got.map_err(|error| match error.as_service_error() {
+                    // Elsewhere this code says that a table is missing, so it is told here.
+                    Some(absent) if is_absent(absent) => {
+                        self.failed("read", ErrorKind::NotFound, "there is no such secret")
+                    }
+                    _ => StoreError::sdk(format!("read secret `{self}`"), error),
+                })?;
                 let none = || self.failed("read", ErrorKind::Corrupt, "it is not a text");
                 got.secret_string().map(str::to_owned).ok_or_else(none)
             }

@@ -48,6 +48,21 @@ pub(crate) enum Admitted {
     Link(Link),
 }
 
+/// What a request carries, unchecked.
+enum Carried {
+    Token(String),
+    Link(Link),
+}
+
+impl Carried {
+    fn by(headers: &HeaderMap, uri: &Uri) -> Result<Self, Refusal> {
+        match token::of(headers) {
+            Some(token) => Ok(Self::Token(token)),
+            None => Link::of(uri)?.map(Self::Link).ok_or(Refusal::Nobody),
+        }
+    }
+}
+
 /// Why a request is not let in.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -108,17 +123,18 @@ impl Access {
         uri: &Uri,
     ) -> Result<Admitted, Refusal> {
         let Self::Token(keeper) = self else { return Ok(Admitted::Outside) };
+        // Who carries nothing costs no look at the secret.
+        let carried = Carried::by(headers, uri)?;
         let secret = keeper.secret().await.map_err(|error| Refusal::Unready(error.to_string()))?;
-        if let Some(token) = token::of(headers) {
-            let known = secret.holder(&token, tenant);
-            return known.map(Admitted::Token).ok_or(Refusal::UnknownToken);
-        }
-        match Link::of(uri)? {
-            Some(link) => {
+        match carried {
+            Carried::Token(token) => {
+                let known = secret.holder(&token, tenant);
+                known.map(Admitted::Token).ok_or(Refusal::UnknownToken)
+            }
+            Carried::Link(link) => {
                 link.check(&secret, tenant, uri, link::now())?;
                 Ok(Admitted::Link(link))
             }
-            None => Err(Refusal::Nobody),
         }
     }
 
