@@ -49,15 +49,15 @@ impl Invocations {
         Some(Duration::from_nanos(at.min(run.ended) - run.began))
     }
 
-    /// One begins.
-    pub(crate) fn begin(&self) {
+    /// One begins now. The profiler says so by itself.
+    pub fn begin(&self) {
         // The clock is read under the lock: times must come in the order of the changes.
         let mut state = self.lock();
         state.begin(SystemClock.now());
     }
 
-    /// One ends.
-    pub(crate) fn end(&self) {
+    /// One ends now. The profiler says so by itself.
+    pub fn end(&self) {
         let mut state = self.lock();
         state.end(SystemClock.now());
     }
