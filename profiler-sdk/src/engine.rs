@@ -2,6 +2,8 @@
 
 use flambeau_profile::proto::Profile;
 
+use crate::invocations::Invocations;
+
 /// A source of CPU samples, owned by one [`Profiler`](crate::Profiler).
 ///
 /// All methods take `&self` and may be called from any thread. [`resume`](Engine::resume) and
@@ -39,6 +41,17 @@ pub trait Engine: Send + Sync + 'static {
     /// [`EngineError`]; the samples concerned are lost or come with the next call.
     fn collect(&self, seq: u64) -> Result<Option<Profile>, EngineError>;
 
+    /// As [`collect`](Engine::collect), which is not called then, and the same samples by the
+    /// time since their invocation began. An engine whose samples have no time gives no
+    /// `timeline`.
+    ///
+    /// # Errors
+    /// As [`collect`](Engine::collect).
+    fn collect_timed(&self, seq: u64, invocations: &Invocations) -> Result<Collected, EngineError> {
+        let _ = invocations;
+        Ok(Collected { cpu: self.collect(seq)?, timeline: None })
+    }
+
     /// The snapshot `seq` is safe from the end of this process; what was kept for its sake need
     /// not be kept any longer.
     fn release(&self, seq: u64) {
@@ -58,6 +71,16 @@ pub trait Engine: Send + Sync + 'static {
 
     /// Ends sampling and frees what it took.
     fn stop(&self);
+}
+
+/// What an engine has sampled since the last time.
+#[derive(Debug, Default)]
+pub struct Collected {
+    /// As [`Engine::collect`] gives it.
+    pub cpu: Option<Profile>,
+    /// Its samples taken inside invocations, with the numeric label `invocation_ms` (see
+    /// `flambeau_layout::timeline`), and with no label that this does not need.
+    pub timeline: Option<Profile>,
 }
 
 /// How an engine has fared.

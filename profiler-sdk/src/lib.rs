@@ -18,6 +18,7 @@ pub mod cpu;
 mod engine;
 mod gauges;
 mod heap;
+mod invocations;
 mod locks;
 #[allow(dead_code, unused_imports)]
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
@@ -51,9 +52,10 @@ mod tick;
 pub use billed::{SpanFilter, SpanLayer, TRANSPORTS, span_layer};
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub use cpu::thread_started;
-pub use engine::{Engine, EngineError, EngineReport};
+pub use engine::{Collected, Engine, EngineError, EngineReport};
 pub use gauges::{ThreadsRecorder, TokioRecorder};
 pub use heap::{HeapError, HeapRecorder, HeapReport, SampledAlloc};
+pub use invocations::{Invocations, MAX_INVOCATIONS};
 pub use locks::{MutexRecorder, MutexRecorderError, profiled};
 pub use names::{MAX_NAME_BYTES, MAX_NAMES};
 #[cfg(feature = "pprof-backend")]

@@ -29,8 +29,8 @@ pub(crate) struct ProfileBuilder<'m> {
     samples: HashMap<SampleKey, usize>,
 }
 
-/// What makes a sample: its locations, and its labels as string ids.
-type SampleKey = (Vec<u64>, Vec<(i64, i64)>);
+/// What makes a sample: its locations and its labels.
+type SampleKey = (Vec<u64>, Vec<Label>);
 
 impl<'m> ProfileBuilder<'m> {
     /// An empty profile of these sample types (name and unit), one sample per `period` of
@@ -93,6 +93,20 @@ impl<'m> ProfileBuilder<'m> {
         id
     }
 
+    /// Labels of texts, as a sample has them.
+    pub(crate) fn labels(&mut self, labels: &[(String, String)]) -> Vec<Label> {
+        let label = |(key, value): &(String, String)| {
+            let (key, str) = (self.string(key), self.string(value));
+            Label { key, str, ..Label::default() }
+        };
+        labels.iter().map(label).collect()
+    }
+
+    /// A label of a number; its unit makes it one also if it is 0.
+    pub(crate) fn number(&mut self, key: &str, unit: &str, num: i64) -> Label {
+        Label { key: self.string(key), num, num_unit: self.string(unit), ..Label::default() }
+    }
+
     /// Adds `values`, one per sample type, on `locations`, leaf first.
     pub(crate) fn sample(
         &mut self,
@@ -100,21 +114,21 @@ impl<'m> ProfileBuilder<'m> {
         values: &[i64],
         labels: &[(String, String)],
     ) {
-        let labels: Vec<_> =
-            labels.iter().map(|(key, value)| (self.string(key), self.string(value))).collect();
+        let labels = self.labels(labels);
         let key = (locations, labels);
         if let Some(index) = self.samples.get(&key) {
             let known = &mut self.profile.sample[*index].value;
             known.iter_mut().zip(values).for_each(|(sum, more)| *sum = sum.saturating_add(*more));
             return;
         }
-        let label = |(key, str): &(i64, i64)| Label { key: *key, str: *str, ..Label::default() };
-        self.profile.sample.push(Sample {
-            location_id: key.0.clone(),
-            value: values.to_vec(),
-            label: key.1.iter().map(label).collect(),
-        });
-        self.samples.insert(key, self.profile.sample.len() - 1);
+        let (locations, labels) = key.clone();
+        self.samples.insert(key, self.profile.sample.len());
+        self.push(locations, values, labels);
+    }
+
+    /// As [`sample`](Self::sample), where no other has the same locations and labels.
+    pub(crate) fn push(&mut self, location_id: Vec<u64>, values: &[i64], label: Vec<Label>) {
+        self.profile.sample.push(Sample { location_id, value: values.to_vec(), label });
     }
 
     /// The profile; `None` if it has no samples.

@@ -186,6 +186,12 @@ impl ProfilerBuilder {
         self.variable(environment::INTERVAL, interval.as_secs().to_string())
     }
 
+    /// Whether snapshots tell CPU samples by the time since their invocation began too, as the
+    /// type `timeline`; else not.
+    pub fn timeline(self, on: bool) -> Self {
+        self.variable(environment::TIMELINE, if on { "on" } else { "off" })
+    }
+
     /// A label of every snapshot.
     pub fn label(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.labels.insert(key.into(), value.into());

@@ -34,6 +34,9 @@ pub struct Settings {
     pub symbols: bool,
     /// Whether every billed millisecond is accounted for, as the type `billed`.
     pub billed: bool,
+    /// Whether CPU samples are also told by the time since their invocation began, as the type
+    /// `timeline`.
+    pub timeline: bool,
     /// What profiling may cost; interval and rate give way to it.
     pub budget: Budget,
     /// Labels of every snapshot.
@@ -95,6 +98,7 @@ impl Settings {
             steering: variable(environment::STEERING).is_some_and(|value| !is_off(&value)),
             symbols: !variable(environment::SYMBOLS).is_some_and(|value| is_off(&value)),
             billed: !variable(environment::BILLED).is_some_and(|value| is_off(&value)),
+            timeline: variable(environment::TIMELINE).is_some_and(|value| !is_off(&value)),
             budget: budget(&variable)?,
             labels: labels(&set),
         };
@@ -203,7 +207,8 @@ mod tests {
         assert_eq!(settings.tenant.as_str(), "default");
         assert_eq!((settings.hz, settings.interval), (DEFAULT_HZ, DEFAULT_INTERVAL));
         assert_eq!(settings.labels["function_name"], "f");
-        assert!(!settings.labels.contains_key("region") && !settings.steering);
+        assert!(!settings.labels.contains_key("region"));
+        assert!(!settings.steering && !settings.timeline);
     }
 
     #[test]
@@ -216,13 +221,14 @@ mod tests {
             ("FLAMBEAU_INTERVAL", "5"),
             ("FLAMBEAU_STEERING", "on"),
             ("FLAMBEAU_SYMBOLS", "off"),
+            ("FLAMBEAU_TIMELINE", "on"),
             ("AWS_LAMBDA_FUNCTION_NAME", "f"),
         ])
         .unwrap();
         assert_eq!(destination, Destination::Directory("/some/where".into()));
         assert_eq!((settings.tenant.as_str(), settings.service.as_str()), ("t", "s"));
         assert_eq!((settings.hz, settings.interval), (199, Duration::from_secs(5)));
-        assert!(settings.steering && !settings.symbols);
+        assert!(settings.steering && settings.timeline && !settings.symbols);
     }
 
     #[test]
@@ -238,6 +244,14 @@ mod tests {
     fn bad_values_are_refused() {
         let hz = [("FLAMBEAU_BUCKET", "b"), ("FLAMBEAU_SERVICE", "s"), ("FLAMBEAU_HZ", "-1")];
         assert!(matches!(read(&hz), Err(SettingsError::Malformed { .. })));
+        let timeline = |text| {
+            read(&[
+                ("FLAMBEAU_BUCKET", "b"),
+                ("FLAMBEAU_SERVICE", "s"),
+                ("FLAMBEAU_TIMELINE", text),
+            ])
+        };
+        assert!(["off", "0", "no"].iter().all(|off| !timeline(off).unwrap().0.timeline));
         let budget = |text| {
             read(&[("FLAMBEAU_BUCKET", "b"), ("FLAMBEAU_SERVICE", "s"), ("FLAMBEAU_BUDGET", text)])
         };

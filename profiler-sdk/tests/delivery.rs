@@ -105,6 +105,7 @@ fn settings(interval: Duration) -> Settings {
         steering: false,
         symbols: true,
         billed: false,
+        timeline: false,
         budget: DEFAULT_BUDGET,
         labels: BTreeMap::from([("version".to_owned(), "7".to_owned())]),
     }
@@ -452,6 +453,18 @@ async fn several_types_share_one_object() {
     assert_eq!(opened[0].1.labels, opened[1].1.labels);
     assert_eq!(opened[0].1.temporality.len(), 0);
     assert_eq!(opened[1].1.temporality["alloc_space"], Temporality::Delta);
+}
+
+#[tokio::test]
+async fn an_engine_whose_samples_have_no_time_gives_no_timeline() {
+    let sink = Scripted::default();
+    let wanted = Settings { timeline: true, ..settings(Duration::ZERO) };
+    let builder = Profiler::builder().settings(wanted).sink(sink.clone());
+    let builder = builder.engine(Counter::default()).handle_sigterm(false);
+    let profiler = builder.start().await;
+    invoke(&profiler).await;
+    until("written", || !sink.attempts().is_empty()).await;
+    assert!(sink.attempts()[0].0.ends_with(".0.cpu.pb.gz"));
 }
 
 #[tokio::test]

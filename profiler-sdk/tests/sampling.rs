@@ -83,6 +83,7 @@ async fn start(folder: &Path) -> Profiler {
         steering: false,
         symbols: true,
         billed: false,
+        timeline: false,
         budget: DEFAULT_BUDGET,
         labels: BTreeMap::new(),
     };

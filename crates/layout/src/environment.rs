@@ -34,6 +34,9 @@ pub const BILLED: &str = "FLAMBEAU_BILLED";
 pub const BUDGET: &str = "FLAMBEAU_BUDGET";
 /// Whether the SDK names functions: `off` leaves addresses.
 pub const SYMBOLS: &str = "FLAMBEAU_SYMBOLS";
+/// `on` lets the SDK write CPU samples by the time since their invocation began too, as the type
+/// [`timeline`](crate::timeline).
+pub const TIMELINE: &str = "FLAMBEAU_TIMELINE";
 /// `on` lets an instrumented function read its service's
 /// [`Steering`](crate::Steering).
 pub const STEERING: &str = "FLAMBEAU_STEERING";

@@ -28,6 +28,7 @@ pub mod snapshot;
 pub mod sort_key;
 pub mod steering;
 pub mod time;
+pub mod timeline;
 
 pub use block::{Activity, Arrivals, BlockRow, LabelSet, Point, RowState, Total, Trace, TypePart};
 pub use catalogue::ServiceEntry;

@@ -3,7 +3,9 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use flambeau_profile::proto::Profile;
 use profiler_sdk::cpu::Sampler;
+use profiler_sdk::{Collected, Invocations};
 
 use crate::engines;
 use crate::work::{process_cpu, thread_cpu};
@@ -11,8 +13,14 @@ use crate::work::{process_cpu, thread_cpu};
 type Measure = fn(&str) -> String;
 
 /// Measurements by name.
-pub(crate) const COSTS: [(&str, Measure); 3] =
-    [("cost per sample", per_sample), ("start", start), ("flush of 6000 samples", flush)];
+pub(crate) const COSTS: [(&str, Measure); 6] = [
+    ("cost per sample", per_sample),
+    ("start", start),
+    ("flush of 6000 samples", flush),
+    ("flush of a minute", |engine| flush_of_a_minute(engine, None)),
+    ("flush with a timeline, 300 invocations", |engine| flush_of_a_minute(engine, Some(20))),
+    ("flush with a timeline, 1 invocation", |engine| flush_of_a_minute(engine, Some(6_000))),
+];
 
 const DEPTHS: [usize; 3] = [10, 40, 100];
 
@@ -110,15 +118,59 @@ fn flush(engine: &str) -> String {
     let begun = process_cpu();
     let profile = sampler.collect().unwrap().unwrap();
     let read = process_cpu();
-    let bytes = flambeau_profile::gzip(&flambeau_profile::encode(&profile), 1);
-    let done = process_cpu();
+    let (packing, bytes) = pack(&profile);
     format!(
-        "{:.2} ms CPU: {:.2} to a profile of {} stacks, {:.2} to {} bytes",
-        (done - begun) as f64 / 1e6,
+        "{:.2} ms CPU: {:.2} to a profile of {} stacks, {packing:.2} to {bytes} bytes",
+        (read - begun) as f64 / 1e6 + packing,
         (read - begun) as f64 / 1e6,
         profile.sample.len(),
-        (done - read) as f64 / 1e6,
-        bytes.len(),
+    )
+}
+
+/// Milliseconds of CPU to a snapshot's bytes, and how many.
+fn pack(profile: &Profile) -> (f64, usize) {
+    let begun = process_cpu();
+    let bytes = flambeau_profile::gzip(&flambeau_profile::encode(profile), 1);
+    ((process_cpu() - begun) as f64 / 1e6, bytes.len())
+}
+
+/// As [`flush`], with a sample every 10 ms, scattered over the stacks; on a timeline too if it is
+/// said how many are in one invocation.
+fn flush_of_a_minute(engine: &str, of_one: Option<u32>) -> String {
+    if engine != "own" {
+        return "not comparable: the crate's samples have no time".into();
+    }
+    let mut sampler = Sampler::start(99).unwrap();
+    sampler.wait_until_ready(Duration::from_secs(10));
+    sampler.resume();
+    let invocations = Invocations::default();
+    let begun = Instant::now();
+    for round in 0..6_000_u32 {
+        if of_one.is_some_and(|of_one| round % of_one == 0) {
+            invocations.end();
+            invocations.begin();
+        }
+        let stack = (round.wrapping_mul(2_654_435_761) >> 16) as usize % 60;
+        below(20 + stack % 30, &|| if stack < 30 { even(&sampler) } else { odd(&sampler) });
+        let next = begun + Duration::from_millis(10) * (round + 1);
+        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+    }
+    sampler.pause();
+    let begun = process_cpu();
+    let Collected { cpu, timeline } = match of_one {
+        Some(_) => sampler.collect_timed(&invocations).unwrap(),
+        None => Collected { cpu: sampler.collect().unwrap(), timeline: None },
+    };
+    let collecting = (process_cpu() - begun) as f64 / 1e6;
+    let profiles: Vec<_> = [cpu, timeline].into_iter().flatten().collect();
+    let packed: Vec<_> = profiles.iter().map(pack).collect();
+    let of_each = profiles.iter().zip(&packed).map(|(profile, (packing, bytes))| {
+        format!("{} samples in {packing:.2} to {bytes} bytes", profile.sample.len())
+    });
+    format!(
+        "{:.2} ms CPU: {collecting:.2} to profiles; {}",
+        collecting + packed.iter().map(|(packing, _)| packing).sum::<f64>(),
+        of_each.collect::<Vec<_>>().join(", "),
     )
 }
 

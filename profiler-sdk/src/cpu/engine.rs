@@ -10,10 +10,13 @@ use tracing::{debug, warn};
 use crate::cpu::handler::{self, Count, counted};
 use crate::cpu::prepare::{self, Unwinder};
 use crate::cpu::profile::{live_labels, profile};
+use crate::cpu::timeline::timeline;
 use crate::cpu::{spawn_hook, threads, watch};
-use crate::engine::{Engine, EngineError, EngineReport};
-use crate::log::{SampleLog, Sealed};
+use crate::engine::{Collected, Engine, EngineError, EngineReport};
+use crate::invocations::Invocations;
+use crate::log::{Sample, SampleLog, Sealed};
 use crate::mappings::mappings;
+use crate::names;
 use crate::tick::tick_hz;
 
 /// Samples the CPU by one kernel timer per thread, into a log.
@@ -76,6 +79,16 @@ impl TimerEngine {
         let hz = self.requested_hz.load(Relaxed).max(1);
         1_000_000_000 / tick_hz().map_or(hz, |most| hz.min(most.max(1).into()))
     }
+
+    /// The samples of the snapshot `seq`; `None` if there is nothing.
+    fn take_samples(&self, seq: u64) -> Option<Vec<Sample>> {
+        prepare::refresh();
+        if lock(&self.sealed).is_none() {
+            self.cut(seq);
+        }
+        let sealed = lock(&self.sealed).take()?;
+        Some(sealed.samples())
+    }
 }
 
 impl Engine for TimerEngine {
@@ -115,12 +128,17 @@ impl Engine for TimerEngine {
     }
 
     fn collect(&self, seq: u64) -> Result<Option<Profile>, EngineError> {
-        prepare::refresh();
-        if lock(&self.sealed).is_none() {
-            self.cut(seq);
-        }
-        let Some(sealed) = lock(&self.sealed).take() else { return Ok(None) };
-        Ok(profile(&sealed.samples(), self.period(), &mappings(), live_labels))
+        let Some(samples) = self.take_samples(seq) else { return Ok(None) };
+        Ok(profile(&samples, self.period(), &mappings(), live_labels))
+    }
+
+    fn collect_timed(&self, seq: u64, invocations: &Invocations) -> Result<Collected, EngineError> {
+        let Some(samples) = self.take_samples(seq) else { return Ok(Collected::default()) };
+        let (period, mapped) = (self.period(), mappings());
+        Ok(Collected {
+            cpu: profile(&samples, period, &mapped, live_labels),
+            timeline: timeline(&samples, period, &mapped, invocations, names::labels_of),
+        })
     }
 
     fn release(&self, seq: u64) {

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `engine.rs` | the engine: start, resume, pause, collect, stop |
 //! | `profile.rs` | from a log's samples to a profile |
+//! | `timeline.rs` | the same by the time since their invocation began |
 //! | `threads.rs` | all threads, their timers, and the books on their CPU time |
 //! | `spawn_hook.rs`, `lifetime.rs` | threads tell of their beginning and end |
 //! | `tasks.rs` | what the kernel says of the threads: the net under them |
@@ -39,6 +40,7 @@ pub(crate) mod slot;
 pub(crate) mod spawn_hook;
 pub(crate) mod tasks;
 pub(crate) mod threads;
+pub(crate) mod timeline;
 pub(crate) mod timer;
 pub(crate) mod unwind;
 pub(crate) mod watch;

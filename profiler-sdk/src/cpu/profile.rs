@@ -11,6 +11,9 @@ use crate::mappings::Mapping;
 use crate::names;
 use crate::profile_builder::{Leaf, ProfileBuilder};
 
+/// Of every profile of CPU samples.
+pub(super) const TYPES: [(&str, &str); 2] = [("samples", "count"), ("cpu", "nanoseconds")];
+
 /// The frame of CPU time of which not even the thread's start is known.
 const NOWHERE: &str = "[unknown]";
 
@@ -31,21 +34,25 @@ pub(crate) fn profile(
     mapped: &[Mapping],
     labels_of: impl Fn(Context, u32) -> Vec<(String, String)>,
 ) -> Option<Profile> {
-    const TYPES: [(&str, &str); 2] = [("samples", "count"), ("cpu", "nanoseconds")];
     let mut builder = ProfileBuilder::new(mapped, &TYPES, TYPES[1], signed(period));
     let mut labels = HashMap::new();
-    let mut counter = Counter { period: period.max(1), rest: 0 };
+    let mut counter = Counter::new(period);
     for (group, weight) in grouped(samples) {
-        let locations = match group.frames {
-            [] => vec![builder.named(NOWHERE)],
-            frames => builder.stack(frames, Leaf::Interrupted),
-        };
+        let locations = stack(&mut builder, group.frames);
         let labels = labels
             .entry((group.context, group.tid))
             .or_insert_with(|| labels_of(group.context, group.tid));
-        builder.sample(locations, &[signed(counter.count(weight)), signed(weight)], labels);
+        builder.sample(locations, &[counter.count(weight), signed(weight)], labels);
     }
     builder.finish()
+}
+
+/// The locations of a sample's frames, of which it has at least one.
+pub(super) fn stack(builder: &mut ProfileBuilder<'_>, frames: &[u64]) -> Vec<u64> {
+    match frames {
+        [] => vec![builder.named(NOWHERE)],
+        frames => builder.stack(frames, Leaf::Interrupted),
+    }
 }
 
 /// Groups and their weights, in the order of their first samples.
@@ -63,20 +70,25 @@ fn grouped(samples: &[Sample]) -> Vec<(Group<'_>, u64)> {
     groups
 }
 
-/// Turns weights into whole samples, so that over a profile both say the same.
-struct Counter {
-    period: u64,
-    /// What the counts so far fall short of the weights.
-    rest: u64,
+/// Turns weights into whole samples, so that over a profile both say the same however the weights
+/// are grouped.
+pub(super) struct Counter {
+    period: i128,
+    /// What the counts so far fall short of the weights, or exceed them.
+    rest: i128,
 }
 
 impl Counter {
-    fn count(&mut self, weight: u64) -> u64 {
-        let all = self.rest.saturating_add(weight);
+    pub(super) fn new(period: u64) -> Self {
+        Self { period: period.max(1).into(), rest: 0 }
+    }
+
+    pub(super) fn count(&mut self, weight: u64) -> i64 {
+        let all = self.rest + i128::from(weight);
         // To the nearest: the rest is at most half a period, of either sign.
-        let count = all.saturating_add(self.period / 2) / self.period;
-        self.rest = all.saturating_sub(count.saturating_mul(self.period));
-        count
+        let count = (all + self.period / 2).div_euclid(self.period);
+        self.rest = all - count * self.period;
+        i64::try_from(count).unwrap_or(i64::MAX)
     }
 }
 
@@ -91,6 +103,25 @@ pub(crate) fn live_labels(context: Context, tid: u32) -> Vec<(String, String)> {
     labels
 }
 
-fn signed(value: u64) -> i64 {
+pub(super) fn signed(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_say_what_weights_do_however_they_are_grouped() {
+        let weights = [6, 6, 6, 0, 14, 1, 27, 6, 6, 3];
+        let total: u64 = weights.iter().sum();
+        let counted = |group: usize| -> i64 {
+            let mut counter = Counter::new(10);
+            weights.chunks(group).map(|some| counter.count(some.iter().sum())).sum()
+        };
+        for group in 1..=weights.len() {
+            assert_eq!(counted(group), (total as f64 / 10.0).round() as i64, "by {group}");
+        }
+        assert_eq!(Counter::new(0).count(u64::MAX), i64::MAX, "nonsense does no harm");
+    }
 }

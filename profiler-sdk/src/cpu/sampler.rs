@@ -8,7 +8,8 @@ use flambeau_profile::proto::Profile;
 use crate::cpu::engine::TimerEngine;
 use crate::cpu::prepare::{self, Unwinder};
 use crate::cpu::{lifetime, timer};
-use crate::engine::{Engine, EngineError, EngineReport};
+use crate::engine::{Collected, Engine, EngineError, EngineReport};
+use crate::invocations::Invocations;
 use crate::log::{LogError, LogOptions, SampleLog};
 
 /// A `TimerEngine` with a log of its own.
@@ -75,6 +76,17 @@ impl Sampler {
         self.engine.release(self.seq);
         self.seq += 1;
         Ok(profile)
+    }
+
+    /// As [`collect`](Self::collect), on a timeline of these invocations too.
+    ///
+    /// # Errors
+    /// As any engine's.
+    pub fn collect_timed(&mut self, invocations: &Invocations) -> Result<Collected, EngineError> {
+        let collected = self.engine.collect_timed(self.seq, invocations)?;
+        self.engine.release(self.seq);
+        self.seq += 1;
+        Ok(collected)
     }
 
     /// How it fared since the last call.

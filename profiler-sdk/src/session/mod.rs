@@ -20,11 +20,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
+use flambeau_layout::timeline::TIMELINE;
 use flambeau_layout::{ProfilerNote, SteeringKey};
 use tracing::{Instrument, debug, debug_span, warn};
 
-use crate::billed::{InvocationId, Ledger, Scope, billed_profile, wall_profile};
-use crate::engine::{Engine, EngineReport};
+use crate::billed::{
+    Clock, InvocationId, Ledger, Scope, SystemClock, billed_profile, wall_profile,
+};
+use crate::engine::{Collected, Engine, EngineError, EngineReport};
+use crate::invocations::Invocations;
 use crate::names;
 use crate::recorder::Recorder;
 use crate::settings::Settings;
@@ -84,6 +88,8 @@ pub(crate) struct Session {
     survival: Option<Survival>,
     /// Where billed time is wanted.
     ledger: Option<&'static Ledger>,
+    /// Where a timeline is wanted.
+    invocations: Option<Invocations>,
     steered: Steered,
     governor: Mutex<Governor>,
     /// What the span under way has cost so far.
@@ -110,6 +116,7 @@ impl Session {
         let spool = survival.as_ref().and_then(Survival::spool);
         let outbox = spool.map_or_else(Outbox::default, Outbox::spooled);
         let governor = Governor::new(settings.budget, machine(&settings));
+        let invocations = settings.timeline.then(Invocations::default);
         Self {
             writer: Writer::new(&settings),
             settings,
@@ -121,6 +128,7 @@ impl Session {
             delivery: Delivery::new(sink, outbox),
             survival,
             ledger,
+            invocations,
             steered: Steered::new(),
             governor: Mutex::new(governor),
             spent: Mutex::default(),
@@ -134,8 +142,11 @@ impl Session {
     /// An invocation begins, which must end by `deadline` if that is given; it ends when the
     /// guard goes, also by a panic or a cancellation.
     pub(crate) fn begin(self: &Arc<Self>, deadline: Option<SystemTime>) -> Invocation {
-        // Without a deadline it is none of Lambda's, and is not billed.
-        let ledger = self.ledger.filter(|_| deadline.is_some());
+        // Without a deadline it is none of Lambda's: neither billed nor on a timeline.
+        let is_lambdas = deadline.is_some();
+        let ledger = self.ledger.filter(|_| is_lambdas);
+        let invocations = self.invocations.as_ref().filter(|_| is_lambdas);
+        invocations.into_iter().for_each(Invocations::begin);
         // One in the past is a test's, or another clock's.
         let deadline = deadline.filter(|deadline| *deadline > SystemTime::now());
         if let Some(survival) = &self.survival {
@@ -148,10 +159,10 @@ impl Session {
             worker.wake_in(wake);
         }
         let billed = ledger.map(|ledger| ledger.invocation_began(ledger.now()));
-        Invocation { session: Arc::clone(self), billed }
+        Invocation { session: Arc::clone(self), billed, is_lambdas }
     }
 
-    fn end(&self, billed: Option<InvocationId>) {
+    fn end(&self, billed: Option<InvocationId>, is_lambdas: bool) {
         if let (Some(ledger), Some(id)) = (self.ledger, billed) {
             ledger.invocation_ended(id, ledger.now());
         }
@@ -159,6 +170,9 @@ impl Session {
             self.engine.pause();
             self.survival.iter().for_each(Survival::end_invocations);
         }
+        // Behind the pause: what was sampled up to that is inside.
+        let invocations = self.invocations.as_ref().filter(|_| is_lambdas);
+        invocations.into_iter().for_each(Invocations::end);
     }
 
     /// Whether a snapshot should be closed now, between two invocations.
@@ -299,11 +313,13 @@ impl Session {
 
     /// What there is to tell.
     fn collect(&self, seq: u64) -> Result<Vec<Part>, CloseError> {
+        let begun = SystemClock.now();
         let window = self.ledger.map(|ledger| ledger.take_window_and(|| self.engine.cut(seq)).0);
-        let cpu = self.engine.collect(seq)?;
+        let Collected { cpu, timeline } = self.collect_samples(seq, begun)?;
         let billed = window.as_ref().and_then(|window| billed_profile(window, cpu.as_ref()));
         let wall = window.as_ref().and_then(wall_profile);
-        let mut parts = Part::named([("cpu", cpu), ("billed", billed), ("wall", wall)]);
+        let mut parts =
+            Part::named([("cpu", cpu), (TIMELINE, timeline), ("billed", billed), ("wall", wall)]);
         for recorder in &self.recorders {
             if let Some(profile) = recorder.collect() {
                 let (name, temporality) = (recorder.profile_type(), recorder.temporality());
@@ -311,6 +327,19 @@ impl Session {
             }
         }
         Ok(parts)
+    }
+
+    /// CPU samples, where wanted on a timeline too; `begun` is before they were cut off.
+    fn collect_samples(&self, seq: u64, begun: u64) -> Result<Collected, EngineError> {
+        let Some(invocations) = &self.invocations else {
+            return Ok(Collected { cpu: self.engine.collect(seq)?, timeline: None });
+        };
+        let collected = self.engine.collect_timed(seq, invocations)?;
+        // Without samples these may be still to come, with the next snapshot.
+        if collected.cpu.is_some() {
+            invocations.forget_before(begun);
+        }
+        Ok(collected)
     }
 
     /// The profiler's account since the last snapshot.
@@ -385,6 +414,7 @@ fn begin_account(ledger: &'static Ledger, settings: &Settings, survival: Option<
 pub(crate) struct Invocation {
     session: Arc<Session>,
     billed: Option<InvocationId>,
+    is_lambdas: bool,
 }
 
 impl Invocation {
@@ -403,6 +433,6 @@ impl Invocation {
 
 impl Drop for Invocation {
     fn drop(&mut self) {
-        self.session.end(self.billed.take());
+        self.session.end(self.billed.take(), self.is_lambdas);
     }
 }

@@ -112,6 +112,7 @@ impl Session {
         };
         let span = self.span_of(log, half, &window, &identity);
         let billed = self.ledger.and_then(|_| billed::billed_profile(&window, cpu.as_ref()));
+        // No timeline: a log does not say when invocations began but for the last one.
         let parts = Part::named([("cpu", cpu), ("billed", billed)]);
         if parts.is_empty() {
             return None;

@@ -89,6 +89,7 @@ fn session(day: &Arc<Day>, kept: &Kept) -> Arc<Session> {
         steering: false,
         symbols: false,
         billed: false,
+        timeline: false,
         budget: DEFAULT_BUDGET,
         labels: BTreeMap::new(),
     };
