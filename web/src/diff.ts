@@ -26,6 +26,9 @@ interface Row {
 
 /** Fewer are within noise. */
 const QUIET = 2;
+/** Differences of shares below this are none. */
+const ROUNDING = 1e-12;
+
 const KINDS = ['all', 'new', 'gone', 'grew', 'shrank'] as const;
 type Kind = (typeof KINDS)[number];
 const DRAWN: Drawn[] = ['union', 'differential', 'elided'];
@@ -167,8 +170,11 @@ export class Diff {
 
   /** A change with its sign; of shares, in points. */
   private signed(change: number): string {
-    const text = this.measured(Math.abs(change));
-    return `${change >= 0 ? '+' : '−'}${this.document!.basis === 'share' ? text.replace(' %', ' points') : text}`;
+    // Shares are quotients: what is left of their difference may be no more than rounding.
+    const size = this.document!.basis === 'share' && Math.abs(change) < ROUNDING ? 0 : Math.abs(change);
+    const text = this.measured(size);
+    const sign = size === 0 ? '' : change > 0 ? '+' : '−';
+    return `${sign}${this.document!.basis === 'share' ? text.replace(' %', ' points') : text}`;
   }
 
   private compared([base, subject]: [number, number]): string {
@@ -273,7 +279,7 @@ export class Diff {
       own.textContent = this.cum ? 'with callees' : 'by itself';
       this.list();
     });
-    return make('div', { class: 'toolbar' }, make('div', { class: 'switches' }, ...kinds, own), make('label', {}, quiet, ' hide what is within noise'));
+    return make('div', { class: 'toolbar' }, make('div', { class: 'switches' }, ...kinds, own), make('label', {}, quiet, 'hide what is within noise'));
   }
 
   private name(row: Row): string {

@@ -152,7 +152,7 @@ export class HeatMap {
     }
     const value = document.cells[this.at.row]?.[this.at.column] ?? 0;
     const chosen = this.chosen ? ' Choose another cell: the range between them opens.' : ' Choose two cells to look at what lies between them.';
-    this.said.textContent = `${this.label(this.at)}: ${quantity(value, document.unit)} ${document.unit === 'count' ? document.sample_type : ''}.${chosen}`;
+    this.said.textContent = `${this.label(this.at)}: ${quantity(value, document.unit)}${document.unit === 'count' ? ` ${document.sample_type}` : ''}.${chosen}`;
   }
 
   private paint(): void {

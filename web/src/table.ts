@@ -25,8 +25,11 @@ export interface TableOptions<R> {
   onPick(row: R): void;
 }
 
-/** Rows shown before somebody asks for more. */
-const SHOWN = 40;
+/** Rows shown before somebody asks for more; on a phone the picture stands below them. */
+const SHOWN = window.matchMedia('(max-width: 760px)').matches ? 10 : 40;
+
+/** How many more rows are shown then. */
+const MORE = 400;
 
 export class Table<R> {
   private rows: R[] = [];
@@ -67,7 +70,7 @@ export class Table<R> {
   }
 
   private showMore(): void {
-    this.most += 10 * SHOWN;
+    this.most += MORE;
     this.draw();
   }
 
@@ -84,7 +87,7 @@ export class Table<R> {
     });
     this.body.replaceChildren(...shown.map((row) => this.row(row)));
     this.more.hidden = rows.length <= this.most;
-    this.more.textContent = `Show ${Math.min(10 * SHOWN, rows.length - this.most)} more`;
+    this.more.textContent = `Show ${Math.min(MORE, rows.length - this.most)} more`;
   }
 
   private row(row: R): HTMLElement {

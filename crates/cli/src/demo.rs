@@ -122,6 +122,7 @@ fn start_function(serving: &Serving) -> anyhow::Result<Function> {
         .memory_mb(MEMORY_MB)
         .env("FLAMBEAU_HZ", HZ)
         .env("FLAMBEAU_INTERVAL", "5")
+        .env("FLAMBEAU_TIMELINE", "on")
         .env("FLAMBEAU_SERVICE", SERVICE);
     for (name, value) in serving.endpoints.environment() {
         builder = builder.env(name, value);

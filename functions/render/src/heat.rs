@@ -87,3 +87,14 @@ fn drawn(fleet: fleet::Fleet, measure: &(String, String)) -> HeatMap {
     let ValueType { typ, unit } = ValueType::new(&measure.0, &measure.1);
     HeatMap::new(Across::Time, (start.0, step), columns, (&typ, &unit), named).with_folded(more)
 }
+
+#[cfg(test)]
+mod tests {
+    use flambeau_flame::heatmap::SINCE_LABEL;
+    use flambeau_layout::timeline::INVOCATION_MS;
+
+    #[test]
+    fn what_the_sdk_writes_is_what_is_read() {
+        assert_eq!(SINCE_LABEL, INVOCATION_MS);
+    }
+}

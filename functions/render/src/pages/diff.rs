@@ -151,17 +151,19 @@ fn summary(plan: &Plan, column: usize, asked: &AskedSide) -> String {
     let unit = plan.sample_types().get(column).map_or(String::new(), |(_, unit)| unit.clone());
     let total = totals.get(column).map_or(0.0, |(_, total)| total.0 as f64);
     let Range { from, until } = plan.span();
+    let chosen = asked.wish.narrowing.selector();
     let mut text = format!(
-        "{} in {} before labels are chosen, {} to {}",
+        "{} in {}{}, {} to {}",
         quantity(total, &unit),
         counted(plan.snapshots(), "snapshot"),
+        if chosen.is_some() { " before labels are chosen" } else { "" },
         said(from),
         said(until)
     );
-    let activity = plan.activity(asked.wish.narrowing.selector());
+    let activity = plan.activity(chosen);
     if let Some(activity) = activity.filter(|activity| activity.invocations > 0) {
         let invocations = counted(activity.invocations, "invocation");
-        text.push_str(&format!(", {invocations} chosen"));
+        text.push_str(&format!(", {invocations}{}", if chosen.is_some() { " chosen" } else { "" }));
     }
     text
 }

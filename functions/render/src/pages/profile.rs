@@ -2,8 +2,10 @@
 
 use askama::Template;
 use axum::response::Response;
-use flambeau_flame::Top;
-use flambeau_layout::{Level, ServiceEntry, UnixMillis, Window, name::encode_part};
+use flambeau_flame::{Sort, Top};
+use flambeau_layout::{
+    Level, ServiceEntry, UnixMillis, Window, name::encode_part, timeline::TIMELINE,
+};
 use flambeau_query::{Comparison, Facets, Plan, QueryError, Range, plan};
 use http::{HeaderMap, StatusCode};
 
@@ -80,6 +82,9 @@ struct Table {
     rows: Vec<TableRow>,
     of: usize,
     unit: String,
+    sorted_by_cum: bool,
+    by_flat: String,
+    by_cum: String,
 }
 
 struct TableRow {
@@ -359,7 +364,7 @@ impl Making<'_> {
             ("since the invocation began, by package", "package"),
             ("since it began, by init", "invocation:init"),
         ];
-        if self.asked.selection.typ.as_str() == "timeline" {
+        if self.asked.selection.typ.as_str() == TIMELINE {
             words.extend(aligned.map(|(name, word)| (name.to_owned(), word.to_owned())));
         }
         let tab = |(name, word): (String, String)| Tab {
@@ -375,7 +380,8 @@ impl Making<'_> {
         let (_, shown) = shown(self.state, self.asked, self.plan.clone(), pinned).await?;
         let column = self.asked.wish.shown_column(&shown)?;
         let unit = shown.stacks.measure(column).unit;
-        let top = Top::of(&shown.stacks, column, self.asked.query.sort()?);
+        let sort = self.asked.query.sort()?;
+        let top = Top::of(&shown.stacks, column, sort);
         let total = top.total as f64;
         let share = |value: i128| match total {
             0.0 => String::new(),
@@ -390,7 +396,15 @@ impl Making<'_> {
             cum_share: share(row.cum),
         };
         let rows = top.rows.iter().take(MAX_TABLE_ROWS).map(row).collect();
-        Ok(Table { rows, of: top.rows.len(), unit: shown.stacks.measure(column).to_string() })
+        let sorted = |word: &str| here(&self.params.with("view", "table").with("sort", word));
+        Ok(Table {
+            rows,
+            of: top.rows.len(),
+            unit: shown.stacks.measure(column).to_string(),
+            sorted_by_cum: sort == Sort::Cum,
+            by_flat: sorted("flat"),
+            by_cum: sorted("cum"),
+        })
     }
 
     /// A link that says the same tomorrow: times as they are now, and the pin of
