@@ -39,10 +39,10 @@ impl NodeId {
     /// The empty path.
     pub const ROOT: Self = Self(0xcbf2_9ce4_8422_2325);
 
-    /// The node of a frame below this one.
+    /// The node of a frame of this name below this one.
     #[must_use]
-    pub fn child(self, symbol: &Symbol) -> Self {
-        let bytes = symbol.name.bytes().chain([0]);
+    pub fn child(self, name: &str) -> Self {
+        let bytes = name.bytes().chain([0]);
         let step = |hash: u64, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
         Self(bytes.fold(self.0, step))
     }
@@ -161,7 +161,7 @@ pub(crate) fn find<'s>(
     drawn.find_map(|frames| {
         let mut id = NodeId::ROOT;
         let depth = frames.iter().position(|at| {
-            id = id.child(&stacks.symbols[*at as usize]);
+            id = id.child(&stacks.symbols[*at as usize].name);
             id == root
         })?;
         Some(frames[..=depth].to_vec())

@@ -249,7 +249,7 @@ proptest! {
         for node in &whole.nodes {
             path.truncate(node.depth as usize);
             let above = path.last().copied().unwrap_or(NodeId::ROOT);
-            let id = above.child(whole.symbol(node).unwrap());
+            let id = above.child(&whole.symbol(node).unwrap().name);
             path.push(id);
             let part = Tree::of(&stacks, 0, Cut { nodes, root: Some(id) }).unwrap();
             prop_assert_eq!(part.total, node.total);

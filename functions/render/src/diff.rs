@@ -28,7 +28,7 @@ use crate::{
     format::Format,
     pages,
     params::Params,
-    profile::within_limits,
+    profile::{sent, within_limits},
     request::{ProfileQuery, given},
     shown::{Weighs, Wish},
 };
@@ -295,5 +295,5 @@ async fn pprof(state: &crate::State, asked: &AskedDiff) -> Result<Response, Rend
         Some(_) => base.scaled(&base.normalizing(&subject).map_err(unlike)?).map_err(unlike)?,
     };
     let bytes = subject.diff(&base).map_err(unlike)?.encode_gzip(DEFAULT_LEVEL);
-    Ok(answer::profile(Format::Pprof, bytes, &asked.file_name(), None, Caching::Shortly))
+    sent(state, bytes.into(), &asked.file_name(), None, Caching::Shortly).await
 }

@@ -135,8 +135,8 @@ pub(crate) async fn merged(
         view(&shown, &asked, &titles, billed.map(|value| (value, BILLED)))
     })
     .await??;
-    if format == Format::Pprof && body.len() > REDIRECT_BYTES {
-        return elsewhere(&state, body.into(), &file_name).await;
+    if format == Format::Pprof {
+        return sent(&state, body.into(), &file_name, Some(note), caching).await;
     }
     Ok(answer::view(format, body, &file_name, Some(note), caching, &headers))
 }
@@ -307,30 +307,26 @@ async fn pprof(
         Some(key) if bytes.len() > REDIRECT_BYTES => {
             answer::elsewhere(state, &key, &asked.file_name()).await
         }
-        None if bytes.len() > REDIRECT_BYTES => elsewhere(state, bytes, &asked.file_name()).await,
-        _ => Ok(answer::profile(
-            asked.format,
-            bytes,
-            &asked.file_name(),
-            Some(note),
-            pinned.caching(),
-        )),
+        _ => sent(state, bytes, &asked.file_name(), Some(note), pinned.caching()).await,
     }
 }
 
-/// Keeps an answer and says where it is; sends it after all where it cannot be kept.
-async fn elsewhere(
+/// Sends a profile. A large one is kept, and where it is is said; it is sent after all
+/// where it cannot be kept.
+pub(crate) async fn sent(
     state: &crate::State,
     bytes: Bytes,
     file_name: &str,
+    note: Option<String>,
+    caching: Caching,
 ) -> Result<Response, RenderError> {
-    match keep(&state.store, &state.tenant, &bytes).await {
-        Ok(key) => answer::elsewhere(state, &key, file_name).await,
-        Err(error) => {
-            tracing::warn!(%error, "a large answer could not be kept; sending it");
-            Ok(answer::profile(Format::Pprof, bytes, file_name, None, Caching::Shortly))
+    if bytes.len() > REDIRECT_BYTES {
+        match keep(&state.store, &state.tenant, &bytes).await {
+            Ok(key) => return answer::elsewhere(state, &key, file_name).await,
+            Err(error) => tracing::warn!(%error, "a large answer could not be kept; sending it"),
         }
     }
+    Ok(answer::profile(Format::Pprof, bytes, file_name, note, caching))
 }
 
 /// The merged object of one block: itself where it is one, a part of a segment
@@ -352,10 +348,7 @@ pub(crate) async fn block(
         return answer::elsewhere(&state, &part.at.key, &file_name).await;
     }
     let bytes = state.store.get_range(&part.at).await?;
-    if bytes.len() > REDIRECT_BYTES {
-        return elsewhere(&state, bytes, &file_name).await;
-    }
-    Ok(answer::profile(Format::Pprof, bytes, &file_name, None, Caching::Forever))
+    sent(&state, bytes, &file_name, None, Caching::Forever).await
 }
 
 pub(crate) fn titles(selection: &Selection, plan: &Plan) -> Titles {

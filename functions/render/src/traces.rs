@@ -21,7 +21,7 @@ use crate::{
     error::RenderError,
     format::Format,
     pages,
-    profile::Asked,
+    profile::{Asked, sent},
     shown::Shown,
     view::{Titles, view},
 };
@@ -101,7 +101,7 @@ pub(crate) async fn trace(
     let bytes = state.store.get_range(&place.trace.at).await?;
     let file_name = format!("{}-{}", asked.file_name(), id);
     if asked.format == Format::Pprof && asked.wish.is_none() {
-        return Ok(answer::profile(asked.format, bytes, &file_name, None, Caching::Forever));
+        return sent(&state, bytes, &file_name, None, Caching::Forever).await;
     }
     let shown = Arc::new(asked.wish.apply(whole(&bytes)?)?);
     let format = asked.format;
@@ -115,6 +115,9 @@ pub(crate) async fn trace(
     }
     let work = move || view(&shown, &asked, &titles, None);
     let body = tokio::task::spawn_blocking(work).await??;
+    if format == Format::Pprof {
+        return sent(&state, body.into(), &file_name, None, Caching::Forever).await;
+    }
     Ok(answer::view(format, body, &file_name, None, Caching::Forever, &headers))
 }
 
