@@ -20,7 +20,7 @@ use std::{path::Path, time::Duration};
 
 use anyhow::{Context, ensure};
 use flambeau_layout::{ServiceName, SnapshotShape, TenantId};
-use flambeau_local::lambda::{Function, ShutdownReason};
+use flambeau_local::lambda::ShutdownReason;
 use flambeau_pipeline::{CompactOptions, Scope, compact};
 use flambeau_profile::Limits;
 use flambeau_tests::{
@@ -28,7 +28,6 @@ use flambeau_tests::{
     stack::{Stack, key, now},
 };
 use function::Cost;
-use serde_json::Value;
 
 const TIMES: usize = 5;
 const DAY_MILLIS: i64 = 86_400_000;
@@ -82,7 +81,8 @@ async fn thousand(stack: &Stack, render: &str, folder: &Path) -> anyhow::Result<
         google.extend(peers::google_merge(folder)?);
         let function = function::ready(render, stack).await?;
         let cost = function::ask(&function, path).await?;
-        (ours.push(cost.render_ms), all.push(cost.all_ms));
+        ours.push(cost.render_ms);
+        all.push(cost.all_ms);
         function.shutdown(ShutdownReason::Spindown).await;
     }
     let (ours, all) = (median(&mut ours), median(&mut all));
