@@ -1,10 +1,11 @@
 //! What every view is made of: stacks of functions, equal ones added up.
 
-use std::collections::BTreeMap;
+use std::{collections::HashMap, ops::Range};
 
-use flambeau_profile::{LocationId, Merged, ValueType};
+use flambeau_profile::{Frame, LocationId, Merged, Sample, ValueType};
 
 use crate::{
+    gather::{Gathering, Stack, StackList, add},
     name::{NO_STACK, frame_name, shown_name},
     package::package,
 };
@@ -35,15 +36,6 @@ pub enum Inlined {
     All,
 }
 
-/// A stack and its values.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stack {
-    /// Positions in [`Stacks::symbols`], root first, never none.
-    pub frames: Vec<u32>,
-    /// One value for each sample type.
-    pub values: Vec<i64>,
-}
-
 /// All stacks of a profile by function: labels, lines and addresses no longer
 /// tell samples apart. In order of names, so that stacks with a common
 /// beginning stand together. Memory is that of the distinct stacks.
@@ -53,8 +45,8 @@ pub struct Stacks {
     pub symbols: Vec<Symbol>,
     /// What each value counts.
     pub measures: Vec<ValueType>,
-    /// The stacks, in order of their frames.
-    pub stacks: Vec<Stack>,
+    /// See [`Stacks::iter`].
+    pub(crate) list: StackList,
     /// When collection began, nanoseconds since 1970 UTC; 0 is unknown.
     pub start_nanos: i64,
 }
@@ -64,55 +56,60 @@ impl Stacks {
     /// that do not fit 64 bits are bent to the nearest that does.
     #[must_use]
     pub fn of(profile: &Merged) -> Self {
-        let table = SymbolTable::of(profile);
-        let columns = profile.sample_types().len();
-        let mut sums: BTreeMap<Vec<u32>, Vec<i64>> = BTreeMap::new();
+        let mut found = Discovery::new(profile);
+        let mut gathering = Gathering::new(profile.sample_types().len());
+        let mut last = None;
         for sample in profile.samples() {
-            let located = sample.locations().rev();
-            let mut frames: Vec<u32> =
-                located.flat_map(|id| table.of_location[id.index()].iter().copied()).collect();
-            if frames.is_empty() {
-                frames.push(table.no_stack);
+            if last != Some(sample.stack()) {
+                last = Some(sample.stack());
+                found.gather(sample, &mut gathering);
             }
-            let sum = sums.entry(frames).or_insert_with(|| vec![0; columns]);
-            for (sum, value) in sum.iter_mut().zip(sample.values()) {
-                *sum = sum.saturating_add(*value);
-            }
+            add(gathering.last(), sample.values());
         }
-        let stacks = sums.into_iter().map(|(frames, values)| Stack { frames, values });
+        let (symbols, places) = found.in_order();
         Self {
-            symbols: table.symbols,
+            symbols,
             measures: profile.sample_types().to_vec(),
-            stacks: stacks.collect(),
+            list: gathering.in_order(Some(&places)),
             start_nanos: profile.header().time_nanos,
         }
+    }
+
+    /// The stacks, in order of their frames.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = Stack<'_>> + Clone {
+        self.list.iter()
     }
 
     /// For each location of a profile the package of the innermost function there;
     /// empty where no sample has it.
     pub(crate) fn packages(profile: &Merged) -> Vec<String> {
-        let table = SymbolTable::of(profile);
-        let of = |functions: &Vec<u32>| {
-            functions
-                .last()
-                .map_or("", |at| table.symbols[*at as usize].package.as_str())
-                .to_owned()
-        };
-        table.of_location.iter().map(of).collect()
+        let mut found = Discovery::new(profile);
+        for sample in profile.samples() {
+            for at in sample.locations() {
+                found.location(at);
+            }
+        }
+        let innermost: Vec<Option<u32>> =
+            found.of_location.iter().map(|functions| functions.clone().last()).collect();
+        let innermost: Vec<Option<u32>> =
+            innermost.into_iter().map(|at| Some(found.functions[at? as usize])).collect();
+        let (symbols, places) = found.in_order();
+        let package = |at: u32| symbols[places[at as usize] as usize].package.clone();
+        innermost.into_iter().map(|at| at.map(package).unwrap_or_default()).collect()
     }
 
     /// The stacks that can be drawn by one column: those with a positive value.
     pub fn drawn(&self, column: usize) -> impl Iterator<Item = (&[u32], u64)> + Clone {
-        self.stacks.iter().filter_map(move |stack| {
+        self.iter().filter_map(move |stack| {
             let value = u64::try_from(*stack.values.get(column)?).ok()?;
-            (value > 0).then_some((stack.frames.as_slice(), value))
+            (value > 0).then_some((stack.frames, value))
         })
     }
 
     /// Frames in all stacks: what memory and time grow with.
     #[must_use]
     pub fn frames(&self) -> usize {
-        self.stacks.iter().map(|stack| stack.frames.len()).sum()
+        self.list.frames.len()
     }
 
     /// What a column counts.
@@ -122,22 +119,25 @@ impl Stacks {
     }
 }
 
-/// Functions by the locations they stand at.
-struct SymbolTable {
-    symbols: Vec<Symbol>,
-    /// For each location its functions, outermost first; none where no sample
-    /// has it.
-    of_location: Vec<Vec<u32>>,
-    no_stack: u32,
+/// The functions of a profile, found from its stacks down. They are told apart by
+/// name alone, as in pprof: builds and inlining give one function several spellings
+/// of its file.
+struct Discovery<'p> {
+    profile: &'p Merged,
+    /// In the order of discovery.
+    seen: Vec<Seen>,
+    by_name: HashMap<String, u32>,
+    /// Where a function of the profile, whose name says all, stands in `seen`.
+    of_function: Vec<Option<u32>>,
+    /// For each location its part of `functions`; empty where it was not met.
+    of_location: Vec<Range<u32>>,
+    /// Positions in `seen`, each location's outermost first.
+    functions: Vec<u32>,
 }
 
-/// What is gathered about a function. Functions are told apart by name alone,
-/// as in pprof: builds and inlining give one function several spellings of its
-/// file.
+/// What is gathered about a function.
 #[derive(Default)]
 struct Seen {
-    /// Its place in the order of discovery.
-    place: u32,
     /// The least that is not empty.
     file: String,
     line: i64,
@@ -145,63 +145,104 @@ struct Seen {
     real: bool,
 }
 
-impl SymbolTable {
-    fn of(profile: &Merged) -> Self {
-        let mut seen: BTreeMap<String, Seen> = BTreeMap::new();
-        let mut of_location: Vec<Vec<u32>> = vec![Vec::new(); profile.location_count()];
-        let mut no_stack = None;
-        for sample in profile.samples() {
-            let mut depth = 0;
-            for location in sample.locations() {
-                depth += 1;
-                if of_location[location.index()].is_empty() {
-                    of_location[location.index()] = discover(profile, location, &mut seen);
-                }
-            }
-            if depth == 0 && no_stack.is_none() {
-                no_stack = Some(note(&mut seen, NO_STACK.to_owned()).place);
-            }
+impl<'p> Discovery<'p> {
+    fn new(profile: &'p Merged) -> Self {
+        Self {
+            profile,
+            seen: Vec::new(),
+            by_name: HashMap::new(),
+            of_function: vec![None; profile.functions().len()],
+            of_location: vec![0..0; profile.location_count()],
+            functions: Vec::new(),
         }
-        let mut sorted = vec![0; seen.len()];
-        for (place, found) in (0..).zip(seen.values()) {
-            sorted[found.place as usize] = place;
+    }
+
+    /// Adds a sample's stack.
+    fn gather(&mut self, sample: Sample<'_>, gathering: &mut Gathering) {
+        let (mut depth, mut locations) = (0, sample.locations());
+        locations.by_ref().for_each(|at| depth += self.location(at).len());
+        if depth == 0 {
+            let place = self.named(NO_STACK.to_owned());
+            return gathering.push([place]);
         }
-        for place in of_location.iter_mut().flatten() {
-            *place = sorted[*place as usize];
+        let functions = |at: LocationId| {
+            let Range { start, end } = self.of_location[at.index()];
+            self.functions[start as usize..end as usize].iter().copied()
+        };
+        gathering.push(sample.locations().rev().flat_map(functions));
+    }
+
+    /// The part of `functions` that is a location's.
+    fn location(&mut self, at: LocationId) -> Range<u32> {
+        let known = self.of_location[at.index()].clone();
+        if !known.is_empty() {
+            return known;
         }
-        let no_stack = no_stack.map_or(0, |place| sorted[place as usize]);
-        Self { symbols: seen.into_iter().map(symbol).collect(), of_location, no_stack }
+        let start = self.functions.len() as u32;
+        for frame in self.profile.frames(at).rev() {
+            let place = self.frame(&frame);
+            self.functions.push(place);
+        }
+        self.of_location[at.index()] = start..self.functions.len() as u32;
+        self.of_location[at.index()].clone()
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>) -> u32 {
+        let function = frame.function.filter(|function| !function.name.is_empty());
+        let known = function.and_then(|function| self.of_function[function.id.index()]);
+        let place = known.unwrap_or_else(|| {
+            let place = self.named(frame_name(self.profile, frame));
+            self.seen[place as usize].describe(frame);
+            place
+        });
+        if let Some(function) = function {
+            self.of_function[function.id.index()] = Some(place);
+        }
+        let seen = &mut self.seen[place as usize];
+        seen.inlined |= frame.inlined;
+        seen.real |= !frame.inlined;
+        place
+    }
+
+    fn named(&mut self, name: String) -> u32 {
+        let place = self.seen.len() as u32;
+        let known = *self.by_name.entry(name).or_insert(place);
+        if known == place {
+            self.seen.push(Seen::default());
+        }
+        known
+    }
+
+    /// All functions by name, and where those of `seen` stand among them.
+    fn in_order(self) -> (Vec<Symbol>, Vec<u32>) {
+        let mut named: Vec<(String, u32)> = self.by_name.into_iter().collect();
+        named.sort_unstable();
+        let (mut seen, mut places) = (self.seen, vec![0; named.len()]);
+        let symbols = (0..).zip(named).map(|(place, (name, found))| {
+            places[found as usize] = place;
+            symbol(name, std::mem::take(&mut seen[found as usize]))
+        });
+        (symbols.collect(), places)
     }
 }
 
-/// The functions of a location, outermost first, by order of discovery.
-fn discover(profile: &Merged, at: LocationId, seen: &mut BTreeMap<String, Seen>) -> Vec<u32> {
-    let frames = profile.frames(at).rev().map(|frame| {
-        let found = note(seen, frame_name(profile, &frame));
+impl Seen {
+    fn describe(&mut self, frame: &Frame<'_>) {
         if !frame.file().is_empty() {
             let file = shown_name(frame.file());
-            if found.file.is_empty() || file < found.file {
-                found.file = file;
+            if self.file.is_empty() || file < self.file {
+                self.file = file;
             }
         }
-        found.line = match frame.function.map_or(0, |function| function.start_line) {
-            0 => found.line,
-            line if found.line == 0 => line,
-            line => line.min(found.line),
+        self.line = match frame.function.map_or(0, |function| function.start_line) {
+            0 => self.line,
+            line if self.line == 0 => line,
+            line => line.min(self.line),
         };
-        found.inlined |= frame.inlined;
-        found.real |= !frame.inlined;
-        found.place
-    });
-    frames.collect()
+    }
 }
 
-fn note(seen: &mut BTreeMap<String, Seen>, name: String) -> &mut Seen {
-    let place = u32::try_from(seen.len()).unwrap_or(u32::MAX);
-    seen.entry(name).or_insert_with(|| Seen { place, ..Seen::default() })
-}
-
-fn symbol((name, seen): (String, Seen)) -> Symbol {
+fn symbol(name: String, seen: Seen) -> Symbol {
     let file = seen.file;
     let inlined = match (seen.inlined, seen.real) {
         (false, _) => Inlined::No,

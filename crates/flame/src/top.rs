@@ -76,7 +76,7 @@ impl<'a> Top<'a> {
     pub(crate) fn by_symbol(stacks: &Stacks, column: usize) -> Vec<(i128, i128)> {
         let mut values = vec![(0, 0); stacks.symbols.len()];
         let mut counted = vec![usize::MAX; values.len()];
-        for (at, stack) in stacks.stacks.iter().enumerate() {
+        for (at, stack) in stacks.iter().enumerate() {
             let value = i128::from(stack.values.get(column).copied().unwrap_or(0));
             if let Some(leaf) = stack.frames.last() {
                 values[*leaf as usize].0 += value;

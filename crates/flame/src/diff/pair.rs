@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use super::{Basis, Noise, Side};
 use crate::{
+    gather::Gathering,
     growth::{NONE, Settled, Values, add, grow, heaviest, settle},
-    stacks::{Stack, Stacks, Symbol},
+    stacks::{Stacks, Symbol},
     tree::{Cut, MAX_NODES, NoNode, NodeId, find},
 };
 
@@ -72,14 +73,12 @@ impl<'a> Pair<'a> {
     #[must_use]
     pub fn of(sides: [Side<'a>; 2], basis: Basis) -> Self {
         let (symbols, places) = united_symbols(&sides);
-        let mut sums: BTreeMap<Vec<u32>, Vec<i64>> = BTreeMap::new();
+        let mut gathering = Gathering::new(2);
         for (at, (side, places)) in sides.iter().zip(&places).enumerate() {
             for (part, place) in side.parts.iter().zip(places) {
-                for stack in &part.stacks.stacks {
-                    let frames = stack.frames.iter().map(|frame| place[*frame as usize]).collect();
-                    let sum = sums.entry(frames).or_insert_with(|| vec![0; 2]);
-                    let value = stack.values.get(side.column).copied().unwrap_or(0);
-                    sum[at] = sum[at].saturating_add(value);
+                for stack in part.stacks.iter() {
+                    gathering.push(stack.frames.iter().map(|frame| place[*frame as usize]));
+                    gathering.last()[at] = stack.values.get(side.column).copied().unwrap_or(0);
                 }
             }
         }
@@ -89,7 +88,7 @@ impl<'a> Pair<'a> {
         let stacks = Stacks {
             symbols,
             measures: sides.iter().map(measure).collect(),
-            stacks: sums.into_iter().map(|(frames, values)| Stack { frames, values }).collect(),
+            list: gathering.in_order(None),
             start_nanos: 0,
         };
         let scale = |side: &Side<'_>| match side.weight() {
@@ -108,10 +107,10 @@ impl<'a> Pair<'a> {
     }
 
     fn drawn(&self) -> impl Iterator<Item = (&[u32], Values<2>)> {
-        self.stacks.stacks.iter().filter_map(|stack| {
+        self.stacks.iter().filter_map(|stack| {
             let positive = |at: usize| u64::try_from(stack.values[at]).unwrap_or(0);
             let values = [positive(0), positive(1)];
-            (values != [0, 0]).then_some((stack.frames.as_slice(), values))
+            (values != [0, 0]).then_some((stack.frames, values))
         })
     }
 
