@@ -19,7 +19,8 @@ export interface FlameDocument {
   whole_of?: string;
   path: number[];
   functions: Functions;
-  nodes: { depth: number[]; function: number[]; total: number[] };
+  /** `own` is what ends in a node. */
+  nodes: { depth: number[]; function: number[]; own: number[] };
   top?: { of: number; function: number[]; flat: number[]; cum: number[] };
   truncated: { nodes: number; value: number };
 }
@@ -34,6 +35,7 @@ export interface DiffDocument {
   spread: [boolean, boolean];
   path: number[];
   functions: Functions;
+  /** `base` and `subject` are what ends in a node. */
   nodes: { depth: number[]; function: number[]; base: number[]; subject: number[]; sigma: number[] };
   top: {
     of: number;

@@ -50,17 +50,13 @@ export interface DiffScene extends Scene {
 
 /** The one profile of a document. */
 export function flameScene(document: FlameDocument): FlameScene {
-  const { depth, function: func, total } = document.nodes;
+  const { depth, function: func, own } = document.nodes;
   const frame = framed(depth, func);
-  const own = Float64Array.from(total);
-  frame.parent.forEach((parent, at) => {
-    if (parent >= 0) own[parent]! -= total[at]!;
-  });
   return {
     ...frame,
-    ...placed(frame, Float64Array.from(total)),
+    ...placed(frame, summed(frame, own)),
     kind: 'flame',
-    own,
+    own: Float64Array.from(own),
     functions: document.functions,
     total: document.total,
     path: document.path,
@@ -74,28 +70,21 @@ export type Drawn = 'union' | 'differential' | 'elided';
 
 /** Both profiles of a document. */
 export function diffScene(document: DiffDocument, drawn: Drawn): DiffScene {
-  const { depth, function: func, base, subject, sigma } = document.nodes;
+  const { depth, function: func, base: ownBase, subject: ownSubject, sigma } = document.nodes;
   const frame = framed(depth, func);
-  const own = [Float64Array.from(base), Float64Array.from(subject)] as const;
-  frame.parent.forEach((parent, at) => {
-    if (parent >= 0) {
-      own[0][parent]! -= base[at]!;
-      own[1][parent]! -= subject[at]!;
-    }
-  });
+  const base = summed(frame, ownBase);
+  const subject = summed(frame, ownSubject);
   const [scaleBase, scaleSubject] = document.scale;
-  const width = new Float64Array(frame.count);
-  // Children stand behind their parent: from the end, each is known before.
-  for (let at = frame.count - 1; at >= 0; at -= 1) {
-    const before = own[0][at]! * scaleBase;
-    const after = own[1][at]! * scaleSubject;
-    width[at]! +=
+  const own = ownBase.map((value, at) => {
+    const before = value * scaleBase;
+    const after = ownSubject[at]! * scaleSubject;
+    return (
       drawn === 'union' ? Math.max(before, after)
       : drawn === 'differential' ? after
-      : subject[at] === 0 ? before : 0;
-    const parent = frame.parent[at]!;
-    if (parent >= 0) width[parent]! += width[at]!;
-  }
+      : subject[at] === 0 ? before : 0
+    );
+  });
+  const width = summed(frame, own);
   let total = 0;
   frame.parent.forEach((parent, at) => {
     if (parent < 0) total += width[at]!;
@@ -104,9 +93,9 @@ export function diffScene(document: DiffDocument, drawn: Drawn): DiffScene {
     ...frame,
     ...placed(frame, width),
     kind: 'diff',
-    base: Float64Array.from(base),
-    subject: Float64Array.from(subject),
-    ownChange: own[1].map((value, at) => value * scaleSubject - own[0][at]! * scaleBase),
+    base,
+    subject,
+    ownChange: Float64Array.from(ownSubject, (value, at) => value * scaleSubject - ownBase[at]! * scaleBase),
     sigma: Float64Array.from(sigma),
     scale: document.scale,
     basis: document.basis,
@@ -139,6 +128,17 @@ function framed(depths: number[], functions: number[]): Frame {
     func: Int32Array.from(functions),
     rows: rows.map((row) => Int32Array.from(row)),
   };
+}
+
+/** What is in each box, from what ends in it. */
+function summed(frame: Frame, own: number[]): Float64Array {
+  const sums = Float64Array.from(own);
+  // Children stand behind their parent: from the end, each is known before.
+  for (let at = frame.count - 1; at >= 0; at -= 1) {
+    const parent = frame.parent[at]!;
+    if (parent >= 0) sums[parent]! += sums[at]!;
+  }
+  return sums;
 }
 
 /** Children begin at their parent's left edge, one behind the other. */

@@ -15,14 +15,14 @@ const flame: FlameDocument = {
   whole: 10,
   path: [],
   functions: functions(['main', 'a', 'b']),
-  nodes: { depth: [0, 1, 2, 1, 2], function: [0, 1, 0, 2, -1], total: [10, 6, 2, 3, 1] },
+  nodes: { depth: [0, 1, 2, 1, 2], function: [0, 1, 0, 2, -1], own: [1, 4, 2, 2, 1] },
   truncated: { nodes: 1, value: 1 },
 };
 
 test('children stand in their parents, and what ends there is its own', () => {
   const scene = flameScene(flame);
   assert.deepEqual([...scene.x], [0, 0, 0, 6, 6]);
-  assert.deepEqual([...scene.own], [1, 4, 2, 2, 1]);
+  assert.deepEqual([...scene.width], [10, 6, 2, 3, 1]);
   assert.deepEqual([...scene.parent], [-1, 0, 1, 0, 3]);
   assert.deepEqual(scene.rows.map((row) => [...row]), [[0], [1, 3], [2, 4]]);
   assert.deepEqual(pathOf(scene, 2), ['main', 'a', 'main']);
@@ -54,7 +54,7 @@ test('each way of drawing a difference has its widths', () => {
     spread: [true, true],
     path: [],
     functions: functions(['main', 'gone', 'new']),
-    nodes: { depth: [0, 1, 1], function: [0, 1, 2], base: [100, 60, 0], subject: [200, 0, 80], sigma: [0, 0.1, -1] },
+    nodes: { depth: [0, 1, 1], function: [0, 1, 2], base: [40, 60, 0], subject: [120, 0, 80], sigma: [0, 0.1, -1] },
     top: { of: 0, function: [], flat: [[], []], cum: [[], []], flat_sigma: [], cum_sigma: [] },
     truncated: { nodes: 0, base: 0, subject: 0 },
   };

@@ -15,10 +15,10 @@ use crate::{
 pub const FLAME_JSON_VERSION: u32 = 1;
 
 /// The document. Columns of equal length stand for lists of objects, because
-/// they are half the bytes. A node's children follow it with one more `depth`;
-/// what ends in a node is its `total` less its children's, and its children
-/// begin at its left edge. Numbers are exact; a reader with doubles rounds them
-/// beyond 2^53.
+/// they are half the bytes. A node's children follow it with one more `depth`,
+/// and begin at its left edge. A node's `own` is what ends in it, mostly nothing;
+/// with its children's values that is its own whole value. Numbers are exact; a
+/// reader with doubles rounds them beyond 2^53.
 #[derive(Serialize)]
 struct Document<'a> {
     format: &'static str,
@@ -79,7 +79,7 @@ struct Nodes {
     depth: Vec<u32>,
     /// A position in `functions`; -1 is what was cut of the parent's children.
     function: Vec<i64>,
-    total: Vec<u64>,
+    own: Vec<u64>,
 }
 
 /// What `-1` stands for, over the whole document.
@@ -121,7 +121,7 @@ pub fn flame_json(
     for node in &tree.nodes {
         nodes.depth.push(node.depth);
         nodes.function.push(node.symbol.map_or(-1, |at| functions.place(at) as i64));
-        nodes.total.push(node.total);
+        nodes.own.push(node.own);
     }
     let top = (rows > 0).then(|| top(stacks, column, rows, &mut functions));
     let measure = stacks.measure(column);

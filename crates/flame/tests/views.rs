@@ -99,6 +99,7 @@ fn check_diff(stacks: &Stacks, column: usize, cut: Cut, total: u64) {
     assert_eq!(diff["total"][0].as_u64(), Some(total));
     let base = numbers(&diff["nodes"]["base"]);
     assert_eq!(base.len(), diff["nodes"]["function"].as_array().unwrap().len());
+    assert_eq!(base.iter().fold(0_u64, |sum, own| sum.saturating_add(*own)), total);
     let names = diff["functions"]["name"].as_array().unwrap().len() as i64;
     for function in diff["nodes"]["function"].as_array().unwrap() {
         assert!((-1..names).contains(&function.as_i64().unwrap()));
@@ -126,9 +127,9 @@ fn check(profile: &Merged, column: usize, cut: Cut) {
     assert_eq!(values.fold(0, u64::saturating_add), total);
 
     let flame = json(|out| flame_json(&stacks, column, cut, Beside { rows: 5, whole: None }, out));
-    let (depths, totals) = (numbers(&flame["nodes"]["depth"]), numbers(&flame["nodes"]["total"]));
-    let roots = depths.iter().zip(&totals).filter(|(depth, _)| **depth == 0);
-    assert_eq!(roots.fold(0_u64, |sum, (_, total)| sum.saturating_add(*total)), total);
+    let owns = numbers(&flame["nodes"]["own"]);
+    assert_eq!(owns.len(), numbers(&flame["nodes"]["depth"]).len());
+    assert_eq!(owns.iter().fold(0_u64, |sum, own| sum.saturating_add(*own)), total);
     let names = flame["functions"]["name"].as_array().unwrap().len() as i64;
     for function in flame["nodes"]["function"].as_array().unwrap() {
         assert!((-1..names).contains(&function.as_i64().unwrap()));

@@ -14,8 +14,8 @@ use crate::{
 /// Version of the format; a reader refuses what is newer than itself.
 pub const DIFF_JSON_VERSION: u32 = 1;
 
-/// The document, in columns as `flame.json` has them. Values are as recorded; a
-/// value times its side's `scale` is what is compared, and `sigma` is in that
+/// The document, in columns as `flame.json` has them: `base` and `subject` are what
+/// ends in a node on either side. Values are as recorded; a value times its side's `scale` is what is compared, and `sigma` is in that
 /// measure. `-1` stands for what is not known.
 #[derive(Serialize)]
 struct Document<'a> {
@@ -105,8 +105,8 @@ fn nodes(tree: &DiffTree, functions: &mut Functions<'_>) -> Nodes {
     for node in &tree.nodes {
         nodes.depth.push(node.depth);
         nodes.function.push(node.symbol.map_or(-1, |at| functions.place(at) as i64));
-        nodes.base.push(node.total[0]);
-        nodes.subject.push(node.total[1]);
+        nodes.base.push(node.own[0]);
+        nodes.subject.push(node.own[1]);
         nodes.sigma.push(known(node.sigma));
     }
     nodes
