@@ -86,9 +86,7 @@ impl Plan {
     }
 }
 
-/// Plans and reads. An object that has gone meanwhile makes a new plan: first
-/// the same, for a block that was just rolled up and forgotten; then with edges
-/// of coarser levels, for one whose row outlived it.
+/// Plans and reads; see [`read_planned`].
 ///
 /// # Errors
 /// As [`crate::plan`] and [`fetch`].
@@ -98,15 +96,30 @@ pub async fn read(
     now: UnixMillis,
     limits: &Limits,
 ) -> Result<(Plan, Merged), QueryError> {
+    let plan = plan_at(store, selection, now, Grain::default()).await?;
+    read_planned(store, selection, plan, now, limits).await
+}
+
+/// Reads what was planned. An object that has gone meanwhile makes a new plan:
+/// first the same, for a block that was just rolled up and forgotten; then with
+/// edges of coarser levels, for one whose row outlived it.
+///
+/// # Errors
+/// As [`crate::plan`] and [`fetch`].
+pub async fn read_planned(
+    store: &Store,
+    selection: &Selection,
+    mut plan: Plan,
+    now: UnixMillis,
+    limits: &Limits,
+) -> Result<(Plan, Merged), QueryError> {
     let mut attempts = [Level::Minute].into_iter().chain(Level::ALL);
-    let mut finest = Level::Minute;
     loop {
-        let plan = plan_at(store, selection, now, Grain::edges(finest)).await?;
         match (fetch(store, &plan, limits).await, attempts.next()) {
             (Ok(merged), _) => return Ok((plan, merged)),
             (Err(QueryError::Store(error)), Some(coarser)) if error.may_be_missing() => {
                 tracing::info!(%error, "an object has gone; planning again");
-                finest = coarser;
+                plan = plan_at(store, selection, now, Grain::edges(coarser)).await?;
             }
             (Err(error), _) => return Err(error),
         }

@@ -21,7 +21,7 @@ mod view;
 pub use cache::{Answer, CACHE_MIN_BYTES, cached_or_fetch, keep, kept};
 pub use estimate::Estimate;
 pub use facets::{Comparison, Facet, Facets};
-pub use fetch::{FETCHES, Group, fetch, groups, read};
+pub use fetch::{FETCHES, Group, fetch, groups, read, read_planned};
 pub use narrow::{NarrowError, Narrowing};
 pub use pin::Pin;
 pub use plan::{Grain, Plan, QueryError, Selection, block, plan, plan_apart, plan_at};

@@ -17,7 +17,9 @@ use flambeau_flame::{
 };
 use flambeau_layout::{Activity, ProfileType, ServiceName};
 use flambeau_profile::{DEFAULT_LEVEL, Limits, Merged};
-use flambeau_query::{Aggregate, Group, Plan, QueryError, Selection, groups, plan_apart, read};
+use flambeau_query::{
+    Aggregate, Group, Plan, QueryError, Selection, groups, plan, plan_apart, read_planned,
+};
 use http::{HeaderMap, Uri};
 use serde::Deserialize;
 
@@ -283,8 +285,9 @@ async fn pprof(state: &crate::State, asked: &AskedDiff) -> Result<Response, Rend
     let now = jiff::Timestamp::now().into();
     let limits = Limits::default();
     let whole = async |side: &AskedSide| {
-        let (plan, profile) = read(&state.store, &side.selection, now, &limits).await?;
-        within_limits(plan.clone())?;
+        let plan = within_limits(plan(&state.store, &side.selection).await?)?;
+        let read = read_planned(&state.store, &side.selection, plan, now, &limits);
+        let (plan, profile) = read.await?;
         let profile = plan.show(profile, side.aggregate).map_err(QueryError::Merge)?;
         Ok::<Merged, RenderError>(side.wish.apply(profile)?.profile)
     };

@@ -12,6 +12,7 @@ use flambeau_layout::{BlockId, ProfileType, ServiceName};
 use flambeau_profile::{DEFAULT_LEVEL, Limits, Merged};
 use flambeau_query::{
     Aggregate, Pin, Plan, QueryError, Range, Selection, cached_or_fetch, keep, kept, plan, read,
+    read_planned,
 };
 use http::{HeaderMap, Uri};
 
@@ -233,7 +234,8 @@ pub(crate) async fn shown(
         Some(bytes) => (plan, Merged::from_bytes(&bytes, &limits).map_err(QueryError::Merge)?),
         None => {
             let now = jiff::Timestamp::now().into();
-            let (plan, profile) = read(&state.store, &asked.selection, now, &limits).await?;
+            let read = read_planned(&state.store, &asked.selection, plan, now, &limits);
+            let (plan, profile) = read.await?;
             let profile = plan.show(profile, asked.aggregate).map_err(QueryError::Merge)?;
             (plan, profile)
         }
@@ -264,7 +266,8 @@ async fn billed(state: &crate::State, asked: &Asked) -> Result<Option<u64>, Rend
         Some(shown) => shown,
         None => {
             let (now, limits) = (jiff::Timestamp::now().into(), Limits::default());
-            let (_, profile) = read(&state.store, &selection, now, &limits).await?;
+            let read = read_planned(&state.store, &selection, plan, now, &limits);
+            let (_, profile) = read.await?;
             let labels = asked.query.label_narrowing()?;
             let wish = Wish { narrowing: labels, pricing: Some(pricing), ..Wish::default() };
             let shown = Arc::new(wish.apply(profile)?);

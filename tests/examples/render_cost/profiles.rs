@@ -103,6 +103,17 @@ fn mix(mut x: u64) -> u64 {
     x.wrapping_mul(0x81da_def4_bc2d_d44d)
 }
 
+/// What is in each box, from what ends in it: children stand behind their parent.
+fn totals(depths: &[u64], owns: Vec<u64>) -> Vec<u64> {
+    let mut totals = owns;
+    for at in (1..totals.len()).rev() {
+        if let Some(parent) = (0..at).rev().find(|before| depths[*before] + 1 == depths[at]) {
+            totals[parent] += totals[at];
+        }
+    }
+    totals
+}
+
 /// How deep the box is that is zoomed into.
 const ZOOM_DEPTH: u64 = 5;
 
@@ -112,7 +123,8 @@ pub(crate) fn node_to_zoom(flame: &Value) -> anyhow::Result<NodeId> {
         of.as_array()?.iter().map(|n| n.as_f64().map(|n| n as u64)).collect()
     };
     let column = |name: &str| numbers(&flame["nodes"][name]).context(name.to_owned());
-    let (depths, functions, totals) = (column("depth")?, column("function")?, column("total")?);
+    let (depths, functions, owns) = (column("depth")?, column("function")?, column("own")?);
+    let totals = totals(&depths, owns);
     let (mut path, mut heaviest) = (vec![NodeId::ROOT], (0, NodeId::ROOT));
     for ((depth, function), total) in depths.into_iter().zip(functions).zip(totals) {
         let name = &flame["functions"]["name"][function as usize];
