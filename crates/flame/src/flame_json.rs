@@ -6,7 +6,8 @@ use serde::Serialize;
 
 use crate::{
     error::ViewError,
-    stacks::{Inlined, Stacks},
+    stacks::Stacks,
+    symbols::Inlined,
     top::Top,
     tree::{Cut, Tree},
 };

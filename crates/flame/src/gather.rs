@@ -13,7 +13,7 @@ pub struct Stack<'a> {
 
 /// Stacks in order of their frames, each once, in one list of frames and one of
 /// values: a profile has tens of thousands, too many to allocate one by one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct StackList {
     pub(crate) frames: Vec<u32>,
     /// Where each stack's frames end.
@@ -60,10 +60,15 @@ impl Gathering {
         Self { frames: Vec::new(), stacks: Vec::new(), values: Vec::new(), columns }
     }
 
-    /// Adds a stack, all of its values 0.
-    pub(crate) fn push(&mut self, frames: impl IntoIterator<Item = u32>) {
-        let start = self.frames.len();
-        self.frames.extend(frames);
+    /// Adds a stack, all of its values 0, unless it is the last one again: so many
+    /// frames of that, then these.
+    pub(crate) fn push<'a>(&mut self, kept: usize, parts: impl IntoIterator<Item = &'a [u32]>) {
+        let (start, last) = (self.frames.len(), self.stacks.last().cloned().unwrap_or_default());
+        self.frames.extend_from_within(last.start..last.start + kept);
+        parts.into_iter().for_each(|part| self.frames.extend_from_slice(part));
+        if !last.is_empty() && self.frames[last] == self.frames[start..] {
+            return self.frames.truncate(start);
+        }
         self.stacks.push(start..self.frames.len());
         self.values.resize(self.values.len() + self.columns, 0);
     }
@@ -74,18 +79,20 @@ impl Gathering {
         &mut self.values[start..]
     }
 
-    /// The stacks in order, their frames renamed by a table before.
-    pub(crate) fn in_order(mut self, renamed: Option<&[u32]>) -> StackList {
-        if let Some(table) = renamed {
-            self.frames.iter_mut().for_each(|frame| *frame = table[*frame as usize]);
-        }
+    /// The stacks in order.
+    pub(crate) fn in_order(self) -> StackList {
         let frames = |at: u32| &self.frames[self.stacks[at as usize].clone()];
         let mut order: Vec<(u128, u32)> =
             (0..self.stacks.len() as u32).map(|at| (root_key(frames(at)), at)).collect();
         order.sort_unstable_by(|(a_key, a), (b_key, b)| {
             a_key.cmp(b_key).then_with(|| frames(*a).cmp(frames(*b)))
         });
-        let mut list = StackList { columns: self.columns, ..StackList::default() };
+        let mut list = StackList {
+            frames: Vec::with_capacity(self.frames.len()),
+            ends: Vec::with_capacity(self.stacks.len()),
+            values: Vec::with_capacity(self.values.len()),
+            columns: self.columns,
+        };
         let mut last: &[u32] = &[];
         for (_, at) in order {
             let values = &self.values[at as usize * self.columns..][..self.columns];
@@ -128,10 +135,10 @@ mod tests {
     fn gathered(stacks: &[(&[u32], i64)]) -> Vec<(Vec<u32>, i64)> {
         let mut gathering = Gathering::new(1);
         for (frames, value) in stacks {
-            gathering.push(frames.iter().copied());
-            gathering.last()[0] += value;
+            gathering.push(0, [*frames]);
+            add(gathering.last(), &[*value]);
         }
-        let list = gathering.in_order(None);
+        let list = gathering.in_order();
         list.iter().map(|stack| (stack.frames.to_vec(), stack.values[0])).collect()
     }
 
@@ -148,6 +155,18 @@ mod tests {
         let list = gathered(&[(&b, 1), (&[80_000], 2), (&[70_000, 1], 3), (&a, 4)]);
         let order: Vec<i64> = list.iter().map(|(_, value)| *value).collect();
         assert_eq!(order, [4, 1, 3, 2]);
+    }
+
+    #[test]
+    fn a_stack_begins_as_the_last_one() {
+        let mut gathering = Gathering::new(1);
+        gathering.push(0, [[1, 2].as_slice(), &[3]]);
+        gathering.push(2, [[4].as_slice()]);
+        gathering.push(2, [[4].as_slice()]);
+        gathering.push(1, []);
+        let list = gathering.in_order();
+        let frames: Vec<&[u32]> = list.iter().map(|stack| stack.frames).collect();
+        assert_eq!(frames, [[1].as_slice(), &[1, 2, 3], &[1, 2, 4]]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::io::Write;
 use flambeau_profile::{LabelValue, Merged, Timed};
 use serde::Serialize;
 
-use crate::{error::ViewError, name::shown_name, stacks::Stacks};
+use crate::{error::ViewError, name::shown_name, symbols::Symbols};
 
 /// Version of the format; a reader refuses what is newer than itself.
 pub const HEAT_JSON_VERSION: u32 = 1;
@@ -242,7 +242,7 @@ impl<'a> Names<'a> {
     fn of(profile: &Merged, down: &'a Down) -> Self {
         match down {
             Down::Label(label) => Self::Label(label),
-            Down::Package => Self::Package(Stacks::packages(profile)),
+            Down::Package => Self::Package(packages(profile)),
         }
     }
 
@@ -255,4 +255,12 @@ impl<'a> Names<'a> {
         };
         name.filter(|name| !name.is_empty()).unwrap_or("(none)").to_owned()
     }
+}
+
+/// For each location of a profile the package of the innermost function there.
+fn packages(profile: &Merged) -> Vec<String> {
+    let symbols = Symbols::of(profile);
+    let innermost = profile.locations().map(|at| symbols.at(at).last());
+    let package = |at: &u32| symbols.list[*at as usize].package.clone();
+    innermost.map(|at| at.map(package).unwrap_or_default()).collect()
 }

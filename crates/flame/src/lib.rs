@@ -32,6 +32,7 @@ mod package;
 mod speedscope;
 mod stacks;
 mod svg;
+mod symbols;
 mod top;
 mod tree;
 
@@ -49,7 +50,8 @@ pub use heatmap::HeatMap;
 pub use name::{NAME_CHARS, NO_STACK, frame_name, shown_name};
 pub use package::package;
 pub use speedscope::speedscope;
-pub use stacks::{Inlined, Stacks, Symbol};
+pub use stacks::Stacks;
 pub use svg::{Graph, MIN_WIDTH_PERCENT, svg};
+pub use symbols::{Inlined, Symbol};
 pub use top::{Row, Sort, Top, top_json};
 pub use tree::{Cut, DEFAULT_NODES, MAX_DEPTH, MAX_NODES, NoNode, Node, NodeId, Tree, Truncated};

@@ -8,11 +8,7 @@ use std::io::Write;
 
 use serde::{Serialize, Serializer};
 
-use crate::{
-    error::ViewError,
-    name::shown_name,
-    stacks::{Stacks, Symbol},
-};
+use crate::{error::ViewError, name::shown_name, stacks::Stacks, symbols::Symbol};
 
 #[derive(Serialize)]
 struct File<'a> {

@@ -7,7 +7,8 @@ use serde::Serialize;
 
 use crate::{
     error::ViewError,
-    stacks::{Inlined, Stacks, Symbol},
+    stacks::Stacks,
+    symbols::{Inlined, Symbol},
 };
 
 /// By what rows are sorted, the largest first.

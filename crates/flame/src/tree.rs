@@ -2,7 +2,8 @@
 
 use crate::{
     growth::{Settled, grow, heaviest, placed, settle},
-    stacks::{Stacks, Symbol},
+    stacks::Stacks,
+    symbols::Symbol,
 };
 
 /// Nodes of a tree where nobody says how many.

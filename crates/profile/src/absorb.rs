@@ -69,6 +69,9 @@ impl Absorber {
         tables: &mut Tables,
     ) -> Absorbed {
         self.reset(scan);
+        if tables.samples.is_empty() {
+            tables.make_room(scan);
+        }
         let given = given_labels(options, limits, tables);
         let mut input = Input { scan, raw, limits, given, tables };
         let mut first_mapping = NONE;

@@ -42,6 +42,14 @@ impl Index {
         }
     }
 
+    /// Makes room in an index that is empty.
+    pub(crate) fn make_room(&mut self, entries: usize) {
+        if self.slots.is_empty() && entries > 0 {
+            let size = (entries * 3 / 2 + 1).next_power_of_two().max(FEWEST);
+            self.slots = vec![Slot::default(); size];
+        }
+    }
+
     /// Remembers an entry that [`Index::find`] did not find.
     pub(crate) fn insert(&mut self, hash: u64, position: u32) {
         if (self.len + 1) * 3 > self.slots.len() * 2 {

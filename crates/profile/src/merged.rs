@@ -221,6 +221,11 @@ impl Merged {
         (0..self.tables.mappings.len()).map(|i| self.mapping(MappingId(i as u32)))
     }
 
+    /// All locations; each is in some sample's stack.
+    pub fn locations(&self) -> impl ExactSizeIterator<Item = LocationId> {
+        (0..self.tables.locations.len() as u32).map(LocationId)
+    }
+
     /// How many locations there are: the bound of [`LocationId::index`].
     #[must_use]
     pub fn location_count(&self) -> usize {

@@ -13,6 +13,7 @@ use hashbrown::DefaultHashBuilder;
 
 use crate::ids::NONE;
 use crate::index::Index;
+use crate::scan::Scan;
 use crate::strings::Strings;
 
 /// Sizes of mappings that differ by less are equal.
@@ -108,6 +109,12 @@ impl<T: Copy + Eq + std::hash::Hash> Lists<T> {
         Lists { arena: Vec::new(), ranges: Vec::new(), index: Index::default() }
     }
 
+    fn make_room(&mut self, lists: usize, items: usize) {
+        self.arena.reserve(items);
+        self.ranges.reserve(lists);
+        self.index.make_room(lists);
+    }
+
     fn intern(&mut self, hasher: &DefaultHashBuilder, list: &[T]) -> u32 {
         let hash = hasher.hash_one(list);
         let (arena, ranges) = (&self.arena, &self.ranges);
@@ -182,6 +189,21 @@ impl Tables {
             sample_index: Index::default(),
             hasher,
         }
+    }
+
+    /// Makes room for a first input, so that a large one is not moved from table to
+    /// larger table.
+    pub(crate) fn make_room(&mut self, first: &Scan) {
+        let samples = first.samples.len();
+        self.stacks.make_room(samples, first.stacks.len());
+        self.samples.reserve(samples);
+        self.sums.reserve(samples * self.types);
+        self.first_samples.reserve(samples);
+        self.functions.reserve(first.functions.len());
+        self.function_index.make_room(first.functions.len());
+        self.locations.reserve(first.locations.len());
+        self.location_index.make_room(first.locations.len());
+        self.lines.reserve(first.locations.len());
     }
 
     pub(crate) fn mapping(&mut self, entry: MappingEntry) -> u32 {

@@ -6,7 +6,8 @@ use super::{Basis, Noise, Side};
 use crate::{
     gather::Gathering,
     growth::{NONE, Settled, Values, add, grow, heaviest, settle},
-    stacks::{Stacks, Symbol},
+    stacks::Stacks,
+    symbols::Symbol,
     tree::{Cut, MAX_NODES, NoNode, NodeId, find},
 };
 
@@ -77,8 +78,12 @@ impl<'a> Pair<'a> {
         for (at, (side, places)) in sides.iter().zip(&places).enumerate() {
             for (part, place) in side.parts.iter().zip(places) {
                 for stack in part.stacks.iter() {
-                    gathering.push(stack.frames.iter().map(|frame| place[*frame as usize]));
-                    gathering.last()[at] = stack.values.get(side.column).copied().unwrap_or(0);
+                    let frames: Vec<u32> =
+                        stack.frames.iter().map(|frame| place[*frame as usize]).collect();
+                    gathering.push(0, [frames.as_slice()]);
+                    let value = stack.values.get(side.column).copied().unwrap_or(0);
+                    let sum = &mut gathering.last()[at];
+                    *sum = sum.saturating_add(value);
                 }
             }
         }
@@ -88,7 +93,7 @@ impl<'a> Pair<'a> {
         let stacks = Stacks {
             symbols,
             measures: sides.iter().map(measure).collect(),
-            list: gathering.in_order(None),
+            list: gathering.in_order(),
             start_nanos: 0,
         };
         let scale = |side: &Side<'_>| match side.weight() {
