@@ -3,6 +3,7 @@
  * too deep; what a pointer can do a keyboard can too, and is told in words.
  */
 
+import { cleared } from './canvas.ts';
 import { css, type Rgb } from './colour.ts';
 import { make } from './dom.ts';
 import { fitted, short } from './names.ts';
@@ -249,18 +250,9 @@ export class FlameView<S extends Scene> {
 
   private paint(): void {
     const scene = this.scene;
-    const context = this.canvas.getContext('2d');
+    const context = scene && cleared(this.canvas, this.host);
+    if (!scene || !context) return;
     const [width, height] = [this.host.clientWidth, this.host.clientHeight];
-    if (!scene || !context || width === 0) return;
-    const ratio = devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
-    this.canvas.style.width = `${width}px`;
-    this.canvas.style.height = `${height}px`;
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, height);
-    context.font = '12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace';
-    context.textBaseline = 'middle';
     this.letter = context.measureText('0').width;
     const scroll = this.host.scrollTop;
     this.bar(context, this.top(-1) - scroll, width, this.options.whole(scene), this.selected === ROOT && document.activeElement === this.host);

@@ -1,5 +1,6 @@
 /** Heat maps: cells on a canvas, two of them chosen are a range. */
 
+import { cleared } from './canvas.ts';
 import { css, ofHeat } from './colour.ts';
 import { ask, type HeatDocument } from './documents.ts';
 import { button, fill, make } from './dom.ts';
@@ -157,18 +158,8 @@ export class HeatMap {
 
   private paint(): void {
     const document = this.document;
-    const context = this.canvas.getContext('2d');
-    const [width, height] = [this.frame.clientWidth, this.frame.clientHeight];
-    if (!document || !context || width === 0) return;
-    const ratio = devicePixelRatio || 1;
-    this.canvas.width = Math.round(width * ratio);
-    this.canvas.height = Math.round(height * ratio);
-    this.canvas.style.width = `${width}px`;
-    this.canvas.style.height = `${height}px`;
-    context.setTransform(ratio, 0, 0, ratio, 0, 0);
-    context.clearRect(0, 0, width, height);
-    context.font = '12px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace';
-    context.textBaseline = 'middle';
+    const context = document && cleared(this.canvas, this.frame);
+    if (!document || !context) return;
     const [names, wide, tall] = [this.names(), this.columnWidth(), this.rowHeight()];
     const { ink } = theme();
     const every = document.across === 'second' ? Math.max(1, Math.round(40 / tall)) : 1;
