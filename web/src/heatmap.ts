@@ -166,7 +166,8 @@ export class HeatMap {
     document.rows.forEach((name, row) => {
       if (row % every === 0) {
         context.fillStyle = ink;
-        context.fillText(name.slice(0, Math.floor((names - 8) / 7.3)), 2, row * tall + tall / 2);
+        // The first of many narrow rows would lose its upper half.
+        context.fillText(name.slice(0, Math.floor((names - 8) / 7.3)), 2, Math.max(7, row * tall + tall / 2));
       }
       document.cells[row]!.forEach((value, column) => {
         context.fillStyle = css(ofHeat(document.max > 0 ? value / document.max : 0, theme()));

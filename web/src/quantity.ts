@@ -43,9 +43,8 @@ function dollars(value: number): string {
   const size = Math.abs(value);
   const sign = value < 0 ? '-' : '';
   if (size === 0) return '$0';
-  // Small sums are told by the million, as prices are.
-  if (size < 1e-4) return `${sign}$${threeDigits(size * 1e6)} per million`;
-  return `${sign}$${threeDigits(size)}`;
+  // Sums are compared down a column: one way of writing for all but the very small.
+  return `${sign}$${size < 1e-6 || size >= 0.01 ? threeDigits(size) : decimals(size)}`;
 }
 
 function scaled(value: number, units: string[], step: number): string {
@@ -64,6 +63,10 @@ function threeDigits(value: number): string {
   const size = Math.abs(value);
   if (size >= 99.95 || Number.isInteger(value)) return value.toFixed(0);
   if (size < 0.01) return value.toExponential(2);
-  const text = value.toFixed(2 - Math.floor(Math.log10(size)));
+  return decimals(value);
+}
+
+function decimals(value: number): string {
+  const text = value.toFixed(2 - Math.floor(Math.log10(Math.abs(value))));
   return text.replace(/0+$/, '').replace(/\.$/, '');
 }

@@ -35,8 +35,9 @@ fn dollars(value: f64) -> String {
     let sign = if value < 0.0 { "-" } else { "" };
     match () {
         () if size == 0.0 => "$0".to_owned(),
-        // Small sums are told by the million, as prices are.
-        () if size < 1e-4 => format!("{sign}${} per million", three_digits(size * 1e6)),
+        // Sums are compared down a column: one way of writing for all but the very
+        // small.
+        () if (1e-6..0.01).contains(&size) => format!("{sign}${}", decimals(size)),
         () => format!("{sign}${}", three_digits(size)),
     }
 }
@@ -64,7 +65,11 @@ fn three_digits(value: f64) -> String {
     if size < 0.01 {
         return format!("{value:.2e}");
     }
-    let decimals = (2.0 - size.log10().floor()) as usize;
+    decimals(value)
+}
+
+fn decimals(value: f64) -> String {
+    let decimals = (2.0 - value.abs().log10().floor()) as usize;
     let text = format!("{value:.decimals$}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
