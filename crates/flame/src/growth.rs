@@ -3,7 +3,9 @@
 
 use std::cmp::Ordering;
 
-use crate::tree::MAX_DEPTH;
+/// Frames of a stack that a tree shows; deeper ones are cut as light ones are.
+/// 1 024 rows are a picture 16 000 pixels high.
+pub const MAX_DEPTH: usize = 1_024;
 
 /// Values of `N` profiles at one node.
 pub(crate) type Values<const N: usize> = [u64; N];

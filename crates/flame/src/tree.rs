@@ -10,9 +10,6 @@ use crate::{
 pub const DEFAULT_NODES: usize = 8_192;
 /// Most nodes of a tree that may be asked for: some 4 MB of flame.json.
 pub const MAX_NODES: usize = 65_536;
-/// Frames of a stack that a tree shows; deeper ones are cut as light ones are.
-/// 1 024 rows are a picture 16 000 pixels high.
-pub const MAX_DEPTH: usize = 1_024;
 
 /// How much of a tree to show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
