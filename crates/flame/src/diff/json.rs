@@ -15,8 +15,9 @@ use crate::{
 pub const DIFF_JSON_VERSION: u32 = 1;
 
 /// The document, in columns as `flame.json` has them: `base` and `subject` are what
-/// ends in a node on either side. Values are as recorded; a value times its side's `scale` is what is compared, and `sigma` is in that
-/// measure. `-1` stands for what is not known.
+/// ends in a node on either side. Values are as recorded; a value times its side's
+/// `scale` is what is compared, and `sigma` is in that measure. `-1` stands for what
+/// is not known.
 #[derive(Serialize)]
 struct Document<'a> {
     format: &'static str,
