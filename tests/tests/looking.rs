@@ -53,39 +53,40 @@ fn sum(numbers: &Value) -> i64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn every_way_of_telling_apart_adds_up() {
     let stack = gallery().await;
-    let path = format!("/s/{SHOP}/cpu");
-    let whole = json(&stack, &format!("{path}?format=top.json")).await["total"].as_i64().unwrap();
-    assert!(whole > 100_000_000_000);
-    // A range of its own: where none is given, a page ends with the current minute.
+    // A range of its own: where none is given, a page ends with the current minute,
+    // and a heat map begins with the first day.
     let until = now().0 / 60_000 * 60_000 + 60_000;
-    let page = format!("{path}?from={}&until={until}", until - 6 * 3_600_000);
+    let path = format!("/s/{SHOP}/cpu?from={}&until={until}", until - 6 * 3_600_000);
+    let whole = json(&stack, &format!("{path}&format=top.json")).await["total"].as_i64().unwrap();
+    assert!(whole > 100_000_000_000);
     let mut pin = None;
     for rolled_up in [false, true] {
         if rolled_up {
             roll_up(&stack, SHOP).await;
         }
         for by in ["instance", "version", "init", "handler", "nonsense"] {
-            let map = json(&stack, &format!("{path}?format=heatmap.json&by={by}")).await;
+            let map = json(&stack, &format!("{path}&format=heatmap.json&by={by}")).await;
             assert_eq!(sum(&map["cells"]), whole, "by {by}, rolled up: {rolled_up}");
         }
         let rows = |by: &'static str| {
-            let path = format!("{path}?format=heatmap.json&by={by}");
+            let path = format!("{path}&format=heatmap.json&by={by}");
             let stack = &stack;
             async move { json(stack, &path).await["rows"].as_array().unwrap().len() }
         };
         assert_eq!((rows("instance").await, rows("version").await), (6, 2));
-        let timeline = json(&stack, &format!("{path}?format=timeline.json")).await;
+        let timeline = json(&stack, &format!("{path}&format=timeline.json")).await;
         let moments = timeline["moments"].as_array().unwrap();
         assert_eq!(moments.iter().map(|moment| sum(&moment["totals"][1])).sum::<i64>(), whole);
         let versions: i64 = {
-            let of = |version: u32| format!("{path}.top.json?q=%7Bversion%3D%22{version}%22%7D");
+            let of =
+                |version: u32| format!("{path}&format=top.json&q=%7Bversion%3D%22{version}%22%7D");
             let (old, new) = (json(&stack, &of(41)).await, json(&stack, &of(42)).await);
             sum(&old["total"]) + sum(&new["total"])
         };
         assert_eq!(versions, whole);
         // Rolled up, it is the same answer.
-        let shown = get(&stack, &page, &[("accept", "text/html")]).await.text();
-        let found = shown.split("pin=").nth(1).unwrap()[..32].to_owned();
+        let page = get(&stack, &path, &[("accept", "text/html")]).await.text();
+        let found = page.split("pin=").nth(1).unwrap()[..32].to_owned();
         assert_eq!(*pin.get_or_insert(found.clone()), found, "rolled up: {rolled_up}");
     }
     stack.serving.stop().await;
