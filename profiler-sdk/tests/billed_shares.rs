@@ -6,6 +6,7 @@
 
 #[path = "../examples/shares/mod.rs"]
 mod shares;
+mod undisturbed;
 
 use flambeau_profile::proto::{Function, Label, Line, Location, Profile, Sample};
 use profiler_sdk::Engine;
@@ -14,6 +15,7 @@ use profiler_sdk::billed::{
 };
 use shares::{Part, handler, named_stacks};
 use tracing_subscriber::{Layer, layer::SubscriberExt, util::SubscriberInitExt};
+use undisturbed::undisturbed;
 
 /// How far a share may be off, in parts of the whole.
 const POINTS: f64 = 0.02;
@@ -31,6 +33,15 @@ fn every_share_is_where_the_time_went() {
         .build()
         .unwrap();
 
+    undisturbed(|| one_invocation(ledger, &engine, &runtime));
+    engine.stop();
+}
+
+fn one_invocation(
+    ledger: &'static Ledger,
+    engine: &impl Engine,
+    runtime: &tokio::runtime::Runtime,
+) -> Result<(), String> {
     engine.resume();
     let began = ledger.now();
     let invocation = ledger.invocation_began(began);
@@ -40,20 +51,19 @@ fn every_share_is_where_the_time_went() {
     engine.pause();
     let window = ledger.take_window();
     let sampled = engine.collect(0).unwrap().unwrap();
-    engine.stop();
 
     assert_eq!(billed, (ended - began).next_multiple_of(1_000_000));
     assert_eq!((window.total(), window.billed, window.invocations), (billed, billed, 1));
     for cpu in [&stand_in(&parts), &sampled] {
-        check(&billed_profile(&window, Some(cpu)).unwrap(), &window, &parts);
+        check(&billed_profile(&window, Some(cpu)).unwrap(), &window, &parts)?;
     }
     let without = billed_profile(&window, None).unwrap();
-    check(&without, &window, &parts);
+    check(&without, &window, &parts)?;
     assert!(named_stacks(&without).any(|(stack, _)| stack.ends_with(";compute;[on cpu]")));
-    check_wall(&window, &parts);
+    check_wall(&window, &parts)
 }
 
-fn check(profile: &Profile, window: &Window, parts: &[Part]) {
+fn check(profile: &Profile, window: &Window, parts: &[Part]) -> Result<(), String> {
     let share = |wanted: &str| {
         let here = named_stacks(profile).filter(|(stack, _)| stack.starts_with(wanted));
         here.map(|(_, nanos)| nanos).sum::<i64>() as f64 / window.total() as f64
@@ -66,29 +76,31 @@ fn check(profile: &Profile, window: &Window, parts: &[Part]) {
         let waited = share(&format!("{path};[waiting]"))
             + share(&format!("{path};left;[waiting]"))
             + share(&format!("{path};right;[waiting]"));
-        near(share(&path), part(*wall), span);
-        near(waited, part(wall.saturating_sub(*cpu)), &format!("{span}, waiting"));
+        near(share(&path), part(*wall), span)?;
+        near(waited, part(wall.saturating_sub(*cpu)), &format!("{span}, waiting"))?;
         known += share(&path);
     }
-    near(known, 1.0, "all parts");
+    near(known, 1.0, "all parts")?;
     let calls = "[invocation];handler;calls";
-    near(share(&format!("{calls};left")), share(calls) / 2.0, "one of two calls");
-    near(share(&format!("{calls};right")), share(calls) / 2.0, "the other");
+    near(share(&format!("{calls};left")), share(calls) / 2.0, "one of two calls")?;
+    near(share(&format!("{calls};right")), share(calls) / 2.0, "the other")
 }
 
 /// Both calls were idle for all of the time that they share in `billed`.
-fn check_wall(window: &Window, parts: &[Part]) {
+fn check_wall(window: &Window, parts: &[Part]) -> Result<(), String> {
     let wall = wall_profile(window).unwrap();
     let calls = parts.iter().find(|part| part.span == "calls").unwrap();
     for call in ["left", "right"] {
         let path = format!("[invocation];handler;calls;{call}");
         let (_, idle) = named_stacks(&wall).find(|(stack, _)| *stack == path).unwrap();
-        near(idle as f64 / window.total() as f64, calls.wall as f64 / window.total() as f64, call);
+        near(idle as f64 / window.total() as f64, calls.wall as f64 / window.total() as f64, call)?;
     }
+    Ok(())
 }
 
-fn near(got: f64, wanted: f64, what: &str) {
-    assert!((got - wanted).abs() <= POINTS, "{what}: {got:.4}, by its own clocks {wanted:.4}");
+fn near(got: f64, wanted: f64, what: &str) -> Result<(), String> {
+    let near = (got - wanted).abs() <= POINTS;
+    near.then_some(()).ok_or_else(|| format!("{what}: {got:.4}, by its own clocks {wanted:.4}"))
 }
 
 /// A CPU profile as exact as the parts' own clocks.
