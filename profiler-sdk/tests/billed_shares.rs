@@ -33,7 +33,13 @@ fn every_share_is_where_the_time_went() {
         .build()
         .unwrap();
 
-    undisturbed(|| one_invocation(ledger, &engine, &runtime));
+    let mut snapshots = 0..;
+    undisturbed(|| {
+        let seq = snapshots.next().unwrap();
+        let done = one_invocation(ledger, &engine, &runtime, seq);
+        engine.release(seq);
+        done
+    });
     engine.stop();
 }
 
@@ -41,6 +47,7 @@ fn one_invocation(
     ledger: &'static Ledger,
     engine: &impl Engine,
     runtime: &tokio::runtime::Runtime,
+    seq: u64,
 ) -> Result<(), String> {
     engine.resume();
     let began = ledger.now();
@@ -50,7 +57,7 @@ fn one_invocation(
     let billed = ledger.invocation_ended(invocation, ended);
     engine.pause();
     let window = ledger.take_window();
-    let sampled = engine.collect(0).unwrap().unwrap();
+    let sampled = engine.collect(seq).unwrap().unwrap();
 
     assert_eq!(billed, (ended - began).next_multiple_of(1_000_000));
     assert_eq!((window.total(), window.billed, window.invocations), (billed, billed, 1));
