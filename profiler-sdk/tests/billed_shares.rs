@@ -34,12 +34,7 @@ fn every_share_is_where_the_time_went() {
         .unwrap();
 
     let mut snapshots = 0..;
-    undisturbed(|| {
-        let seq = snapshots.next().unwrap();
-        let done = one_invocation(ledger, &engine, &runtime, seq);
-        engine.release(seq);
-        done
-    });
+    undisturbed(|| one_invocation(ledger, &engine, &runtime, snapshots.next().unwrap()));
     engine.stop();
 }
 
@@ -58,6 +53,7 @@ fn one_invocation(
     engine.pause();
     let window = ledger.take_window();
     let sampled = engine.collect(seq).unwrap().unwrap();
+    engine.release(seq);
 
     assert_eq!(billed, (ended - began).next_multiple_of(1_000_000));
     assert_eq!((window.total(), window.billed, window.invocations), (billed, billed, 1));
